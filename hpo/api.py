@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -20,7 +21,7 @@ from pydantic import BaseModel, Field
 from hpo import calls
 from hpo.cli.context import stored_study
 from hpo.cli.flags import OUTPUT
-from hpo.cli.session import call, in_words_of_python
+from hpo.cli.session import as_arguments, call, in_words_of_python
 from hpo.outcomes import Study, Verdict
 from hpo.search.claims import STALE_HOURS
 from hpo.storage.address import storage_url
@@ -114,7 +115,8 @@ def search(
 
     Raises:
         InputError: an argument that is unknown or wrong, data that cannot be read, or another study of that name.
-        SearchFailed: too many trials failed, or none was complete before the timeout.
+        SearchFailed: too many trials of the study failed, or a search had no complete trial before the timeout. If too many
+            trials of a rival fail, there is a warning.
         KeyboardInterrupt: finished trials are kept; the same call continues.
     """
     values = dataset, space, config, objective, data, validation, search, confirm, rivals, baselines
@@ -131,7 +133,9 @@ def search(
         job = calls.Search(spec, chosen.specs, url=url, left_out=chosen.left_out, table=table, **options)
         work = job.open(printer)
         found, opened = job.begin(work, printer)
-        job.run(work, found, opened, printer, stopper)
+        failed = job.run(work, found, opened, printer, stopper)
+    for reason in failed.values():
+        warnings.warn(as_arguments(reason), stacklevel=2)
     return Study(spec, found, asked.output, asked.storage, asked.data_dir)
 
 

@@ -131,40 +131,46 @@ class Search:
         work.check_negatives()
         check_writable(work.folder)
         storage = open_storage(self.url)
+        if self.wide is not None:
+            self.wide.check(storage, work.spec.name, work.definition())
         study = open_study(work, storage, console, self.url)
         work.keep_table()
         go_on_from(self.wide, work, study, storage, console)
         return study, storage
 
-    def run(self, work: Workspace, study: optuna.Study, storage: BaseStorage, console: Console, stopper: Stopper) -> list[str]:
+    def run(
+        self, work: Workspace, study: optuna.Study, storage: BaseStorage, console: Console, stopper: Stopper
+    ) -> dict[str, str]:
         """Search the study, its repeats and its rivals until the budget is met; export the best config of each and update its
         report.
 
         Returns:
-            The names of rivals and repeats whose search has failed. That does not stop the others.
+            By the name of a rival or a repeat why its search has failed. That does not stop the others.
 
         Raises:
-            SearchFailed: too many trials of the study failed, or none was complete before the timeout.
+            SearchFailed: too many trials of the study failed, or a search had no complete trial before the timeout; those of
+                rivals and repeats are reported when all searches have ended.
             Stopped: SIGINT or SIGTERM; finished trials are kept.
         """
-        failed = []
+        failed, late = dict[str, str](), list[str]()
         with closing(self._searched(work, study, storage, console, stopper)) as searched:
             for each, its_study, failure in searched:
-                is_empty = not best_trials(its_study, 1)
-                if is_empty and not failure and self.timeout is not None:
-                    rule = f"study {each.spec.name!r} has no complete trial after --timeout {self.timeout:g} s"
-                    failure = f"{rule}; the same command continues, or give a longer --timeout"
-                if failure and each is work:
-                    raise SearchFailed(failure)
+                name = each.spec.name
                 if failure:
                     log.warning("%s\nother searches are not stopped by this", failure)
-                    failed.append(each.spec.name)
-                if failure and is_empty:
+                    failed[name] = failure
+                if (failure or self.timeout is not None) and not best_trials(its_study, 1):
+                    if not failure:
+                        late.append(f"study {name!r} has no complete trial after --timeout {self.timeout:g} s")
+                    if late and each is work:
+                        break
                     continue
                 with while_it_exists(its_study, "exported", each.folder), each.alone("export") as alone:
                     if alone:
                         export_study(each, its_study, console, widen=self.spec.name)
                         publish(each.spec, its_study, storage, each.output)
+        if late:
+            raise SearchFailed(f"{'; '.join(late)}; the same command continues, or give a longer --timeout")
         return failed
 
     def _searched(
@@ -248,6 +254,8 @@ class Search:
             its_work = Workspace.open(spec, work.output, work.data_dir, self.engine, self.device, rivals=(), table=self.table)
             if ENGINES[its_work.choice.name].many_lanes:
                 its_work = replace(its_work, lanes=work.lanes)
+            if self.wide is not None:
+                self.wide.check(storage, spec.name, its_work.definition())
             study = open_study(its_work, storage, console, self.url, rename=rename)
             go_on_from(self.wide, its_work, study, storage, console)
             yield its_work, study

@@ -47,8 +47,8 @@ from hpo.study.plan import MAX_MEMORY, MIN_TEST_USERS
 from hpo.study.rivals import left_out_said
 from hpo.study.spec import StudySpec
 from hpo.study.starts import enqueue_starts, starts_of
-from hpo.study.test_users import more_test_users, test_split_said
 from hpo.study.trials import best_trials, finalist_trials, shown_metrics
+from hpo.study.verdict_users import more_test_users, said_of_test_split
 from hpo.study.widen import Widened, copy_trials
 from hpo.study.workspace import Workspace
 from trainers.checkpoints import EVERY_SECONDS
@@ -136,7 +136,7 @@ def check_test_split(work: Workspace, console: Console) -> None:
     about = read_test(work.dataset).facts
     for sentence in filter(None, (about.read, *about.warnings)):
         say(console, f"{work.spec.data_name}, test file: {sentence}")
-    said, *warnings = test_split_said(about, work.dataset.facts)
+    said, *warnings = said_of_test_split(about, work.dataset.facts)
     say(console, said)
     if about.kept_users == 0:
         raise InputError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -145,7 +146,7 @@ def _run(arguments: argparse.Namespace) -> int:
             with while_it_exists(study, "confirmed", work.folder), work.alone("confirm") as alone:
                 if not alone:
                     say(console, f"{spec.name}: another process is confirming it; run this command again to see the verdict")
-                    return FAILED if failed else 0
+                    return _ended(failed, console)
                 to_confirm = replace(work, spec=plan)  # the flags of confirm are not stored
                 every, memory = arguments.checkpoint_every, arguments.max_memory
                 confirm_study(to_confirm, study, storage, console, stopper, every, memory)
@@ -153,7 +154,15 @@ def _run(arguments: argparse.Namespace) -> int:
         console,
         f"see the report {work.folder / HTML}, or run python -m hpo.dashboard{location_flags(arguments.output, asked.url)}",
     )
-    return FAILED if failed else 0
+    return _ended(failed, console)
+
+
+def _ended(failed: Mapping[str, str], console: Console) -> int:
+    """The exit code, after a line that names the studies whose search has failed."""
+    if not failed:
+        return 0
+    say(console, f"the search of {', '.join(failed)} has failed, see above: too many trials failed")
+    return FAILED
 
 
 def _asked(arguments: argparse.Namespace) -> Search:
@@ -256,7 +265,7 @@ def _work_said(spec: StudySpec) -> str:
         f"# confirm: {counted(plan.epochs, 'epoch')} a run; for each {each} at most {configs} configs x "
         f"{counted(plan.select_seeds, 'seed')} = {configs * plan.select_seeds} runs on validation, then "
         f"{counted(plan.seeds, 'run')} on test; each published config {counted(plan.select_seeds, 'run')} on validation and "
-        f"{counted(plan.seeds, 'run')} on test; baselines besides"
+        f"{counted(plan.seeds, 'run')} on test; the baselines are fitted in addition"
     )
 
 

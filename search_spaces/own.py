@@ -83,25 +83,28 @@ def _parameter(where: str, hint: Any, given: Any) -> Parameter | Choice:
     if not low < high or (is_log and low <= 0):
         rule = "low must be below high" if not low < high else "low must be above 0 for a logarithm"
         raise InputError(f"{where}: {rule}, got {shown(given)}")
-    limits = _limits(hint)
+    limits, said = _limits(hint, whole)
     if low < limits[0] or high > limits[1]:
-        ends = f"{limits[0]:g} to {limits[1]:g}"
-        raise InputError(f"{where}: must lie within the limits of the field, {ends}, got {shown(given)}")
+        raise InputError(f"{where}: must be {said}, as its field says, got {shown(given)}")
     if whole:
         return Parameter(low, high, log=is_log, whole=True, limits=limits)
     return Parameter(float(low), float(high), log=is_log, limits=limits)
 
 
-def _limits(hint: Any) -> tuple[float, float]:
-    """The limits that the type of a field gives, as in `Annotated[float, Field(gt=0)]`."""
+def _limits(hint: Any, whole: bool) -> tuple[tuple[float, float], str]:
+    """The limits that the type of a field gives, as in `Annotated[float, Field(gt=0)]`, also in words."""
     rules = [rule for part in getattr(hint, "__metadata__", ()) for rule in getattr(part, "metadata", [part])]
+    words = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
+    found = {name: [value for rule in rules if (value := getattr(rule, name, None)) is not None] for name in words}
 
-    def given(name: str) -> list[float]:
-        return [float(value) for rule in rules if (value := getattr(rule, name, None)) is not None]
+    def beyond(end: float, towards: float) -> float:
+        """The next value that a field may have."""
+        next_whole = math.floor(end) + 1 if towards > end else math.ceil(end) - 1
+        return next_whole if whole else math.nextafter(end, towards)
 
-    lowest = [*given("ge"), *(math.nextafter(end, math.inf) for end in given("gt"))]
-    highest = [*given("le"), *(math.nextafter(end, -math.inf) for end in given("lt"))]
-    return max(lowest, default=-math.inf), min(highest, default=math.inf)
+    low = max([*found["ge"], *(beyond(end, math.inf) for end in found["gt"])], default=-math.inf)
+    high = min([*found["le"], *(beyond(end, -math.inf) for end in found["lt"])], default=math.inf)
+    return (low, high), " and ".join(f"{words[name]} {end:g}" for name, ends in found.items() for end in ends)
 
 
 def _end(parameter: Parameter | Choice, end: int) -> Any:

@@ -127,7 +127,6 @@ IN_WORDS = {  # texts for kinds of pydantic errors that mention Python classes
     "float_parsing": "must be a number",
     "bool_type": "must be true or false",
     "bool_parsing": "must be true or false",
-    "too_short": "must have at least 1 element",
     "invalid_key": "keys must be text",
 }
 
@@ -144,6 +143,9 @@ def _explain(detail: dict[str, Any], where: str, cls: object, mapping: object) -
     if kind in ("model_type", "dataclass_type"):  # pydantic's message mentions Python classes
         keys = ", ".join(_allowed_keys(cls, detail["loc"]))
         return f"{field}: must be a mapping with keys of {keys}, got {shown(value)}"
+    if kind == "too_short":
+        least = detail["ctx"]["min_length"]
+        return f"{field}: must have at least {least} element{'' if least == 1 else 's'}, got {shown(value)}"
     message = IN_WORDS.get(kind) or str(detail["msg"]).removeprefix("Value error, ").replace("Input should be", "must be")
     return f"{field}: {message}" if kind == "value_error" else f"{field}: {message}, got {shown(value)}"
 

@@ -27,9 +27,11 @@ def search_caveats(
     """
     counts, starts = tally(study.get_trials(deepcopy=False)), len(starts_of(spec)[0])
     trials, sampler = counts.finished, spec.search.sampler
-    if sampler.never_learns(counts.finished - counts.pruned if sampler.name == "gp" else counts.finished, starts):
+    learned_from = counts.complete if sampler.learns_from_complete else trials
+    if sampler.never_learns(learned_from, starts):
         facts: dict[str, JsonValue] = {"sampler": sampler.name, "random_trials": starts + sampler.n_startup_trials}
-        yield Caveat(kind=CaveatKind.SHORT_SEARCH, subject=subject, facts=facts | {"trials": trials})
+        facts |= {"trials": learned_from} | ({"complete": True} if sampler.learns_from_complete else {})
+        yield Caveat(kind=CaveatKind.SHORT_SEARCH, subject=subject, facts=facts)
     if ends := _ends(study, spec, chosen):
         total = 2 * max(trials, spec.search.trials, starts + sampler.n_startup_trials)  # copied trials and new ones
         command = f"python -m hpo.run --study {widen or spec.name} --widen --trials {total}"

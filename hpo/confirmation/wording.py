@@ -116,8 +116,8 @@ def _found_published(subject: str, facts: Facts) -> str:
 
 def _paper_settings(subject: str, facts: Facts) -> str:
     return (
-        "a method that is not tuned takes the settings of its loss from a paper, encoder, negatives, batch size, learning rate "
-        "and schedule from the study of its loss, and epochs from this study: it is not the paper's whole recipe"
+        "a method that is not tuned takes the settings of its loss from a paper; encoder, negatives, batch size, learning rate "
+        "and schedule from the study of its loss; and epochs from this study: it is not the paper's whole recipe"
     )
 
 
@@ -130,11 +130,12 @@ def _different_settings(subject: str, facts: Facts) -> str:
 def _short_search(subject: str, facts: Facts) -> str:
     searches, are = ("search", "is") if len(facts["each"]) == 1 else ("searches", "are")
     trials = "trial" if [each["trials"] for each in facts["each"]] == [1] else "trials"
-    counts = f"{_each(facts, 'trials', 'd')} {trials}"
+    kind = "complete " if facts.get("complete") else ""
+    counts = f"{_each(facts, 'trials', 'd')} {kind}{trials}"
     return (
         f"the {searches} of {subject}, with {counts}, {are} too short: sampler {facts['sampler']} begins to learn after "
-        f"{facts['random_trials']} trials, which are starts or drawn at random; search longer before you trust a comparison of "
-        "tuned methods"
+        f"{facts['random_trials']} {kind}trials, which are starts or drawn at random; search longer before you trust a "
+        "comparison of tuned methods"
     )
 
 

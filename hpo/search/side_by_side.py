@@ -71,11 +71,12 @@ def search_side_by_side(sides: Iterator[Side], studies: int, workers: int, stopp
     """
     at_work: dict[tuple[int, int], _AtWork] = {}
     places = shares(workers, studies)
+    busy = sum(count for _, count in places)  # other workers would be idle
     try:
         while True:
             for place in places:
                 if place not in at_work and (side := next(sides, None)):
-                    at_work[place] = _begun(side, *place, workers)
+                    at_work[place] = _begun(side, *place, busy)
             if not at_work:
                 return
             stopper.check()

@@ -64,7 +64,8 @@ class Definition(Stored):
         search: epochs of a trial, epochs of evaluation, seed, sampler and pruner.
         engine: the name of the engine that searches.
         code: digest of the code of a user's own loss; None for a loss of this program.
-        numbers_version: of the numbers that the engine computes with the loss, see `trainers.engines.cache_versions`.
+        numbers_version: the version of the numbers that the engine computes with the loss, see
+            `trainers.engines.cache_versions`; None if it was not recorded.
     """
 
     FORMAT: ClassVar[int] = 3
@@ -80,7 +81,7 @@ class Definition(Stored):
     search: dict[str, Any]
     engine: str
     code: str | None = None
-    numbers_version: int = 1
+    numbers_version: int | None = None
 
     @property
     def split_data(self) -> SplitData:
@@ -183,9 +184,11 @@ def _nested(keys: Sequence[str]) -> dict[str, Any]:
 
 
 def differences(before: Stored, after: Stored, leaving_out: Sequence[str] = ()) -> list[Difference]:
-    """The differences between two definitions, or between two records of another kind."""
+    """The differences between two definitions, or between two records of another kind. A version that was not recorded is no
+    difference."""
     old, new = (dotted(definition.model_dump(mode="json")) for definition in (before, after))
-    keys = [key for key in sorted(old.keys() | new.keys()) if key.split(".")[0] not in leaving_out]
+    unknown = ["numbers_version"] if old.get("numbers_version") is None else []
+    keys = [key for key in sorted(old.keys() | new.keys()) if key.split(".")[0] not in (*leaving_out, *unknown)]
     return [Difference(key, old.get(key), new.get(key)) for key in keys if old.get(key) != new.get(key)]
 
 

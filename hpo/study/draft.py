@@ -11,7 +11,7 @@ from typing import Any
 
 from hpo.runtime.text import counted
 from hpo.study.plan import SearchPlan
-from hpo.study.test_users import test_split_said
+from hpo.study.verdict_users import said_of_test_split
 from trainers.data.datasets import Dataset, load_dataset, read_test
 from trainers.data.options import DataOptions
 from trainers.data.prepare import default_test
@@ -70,7 +70,7 @@ def _data_lines(path: str, dataset: Dataset, options: DataOptions) -> Iterator[s
         f"# {dataset.n_users:,} users, {dataset.n_items:,} items, {len(parts.seen):,} interactions to train on, "
         f"{len(parts.held_out):,} for validation"
     )
-    for sentence in test_split_said(test, facts):
+    for sentence in said_of_test_split(test, facts):
         yield f"# {sentence}"
     rare = int((dataset.train.per_user < FEW).sum())
     if rare:

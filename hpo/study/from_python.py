@@ -58,6 +58,8 @@ def spec_of(
         if content.get(key) is None:
             raise InputError(f"study {name}: needs a {key}, got none; give {key}=...")
     table = content["dataset"] if isinstance(content["dataset"], Dataset) else None
+    if table is not None and "data" not in given and isinstance(study, str | os.PathLike):
+        content["data"] = {}  # the file's options are for the file's data
     content |= _data_of(table, check_name(name), content, output) if table else {"dataset": _place(content["dataset"])}
     if not isinstance(study, str | os.PathLike) and content["dataset"] not in PUBLIC:
         content = _with_suggestions(content, table or _read(content, data_dir, name))

@@ -49,9 +49,17 @@ class SamplerSpec(BaseModel):
     name: Literal["tpe", "gp", "random", "qmc"] = "tpe"
     n_startup_trials: NotNegative = 20
 
+    @property
+    def learns_from_complete(self) -> bool:
+        """Whether it learns from complete trials only, and not from pruned ones."""
+        return self.name == "gp"
+
     def never_learns(self, trials: int, starts: int) -> bool:
-        """Whether a search of `trials` trials, of which `starts` are starts, ends before the sampler has learned. `gp` counts
-        complete trials only."""
+        """Whether a search of `trials` trials, of which `starts` are starts, ends before the sampler has learned.
+
+        Args:
+            trials: those that it learns from, and starts.
+        """
         return self.name in ("tpe", "gp") and trials <= self.n_startup_trials + starts
 
 

@@ -19,7 +19,7 @@ from hpo.study.attributes import (
     START_MARK,
     WORKER,
 )
-from hpo.study.definition import differences, stored_definition
+from hpo.study.definition import Definition, differences, stored_definition
 from hpo.study.ends import best_at_ends
 from hpo.study.names import names_of_searches
 from hpo.study.spec import StudySpec
@@ -46,6 +46,25 @@ class Widened:
     rivals: tuple[StudySpec, ...]
     originals: Mapping[str, str]
     left_out: Mapping[str, str] = field(default_factory=dict)
+
+    def check(self, storage: BaseStorage, name: str, now: Definition) -> None:
+        """Check that a wider study with the definition `now` may go on with the trials of its original: only the ranges differ.
+
+        Raises:
+            InputError: they differ in more, so their trials cannot be mixed.
+        """
+        if name not in self.originals:
+            return
+        source = find_study(storage, self.originals[name])
+        before = stored_definition(source.study_name, source.user_attrs)
+        found = [each for each in differences(before, now) if not each.key.startswith("space.ranges.")]
+        if found:
+            by_engine = {"engine"} <= {each.key for each in found} <= {"engine", "numbers_version"}
+            remedy = f"give --engine {before.engine}" if by_engine else "restore what has changed"
+            raise InputError(
+                f"{name} cannot go on with the trials of {source.study_name}, which has another definition "
+                f"({'; '.join(map(str, found))}); {remedy}, or search a new study"
+            )
 
     def change(self, storage: BaseStorage, spec: StudySpec) -> str:
         """The wider ranges of one of the studies, in words."""
@@ -120,10 +139,9 @@ def copy_trials(storage: BaseStorage, original: str, wide: optuna.Study, spec: S
     nearest to the published one: then it is queued, and the old one becomes an ordinary start.
 
     Raises:
-        InputError: a trial is outside the ranges, or the studies differ in more than their ranges.
+        InputError: a trial is outside the ranges.
     """
     source = optuna.load_study(study_name=original, storage=storage)
-    _check_alike(source, wide)
     before, now = source.user_attrs.get(STARTS, []), starts_of(spec)[0][:1]
     nearer = [start for start in now if before and dict(before[0][2]) != start.params]
     if STARTS not in wide.user_attrs:
@@ -136,18 +154,6 @@ def copy_trials(storage: BaseStorage, original: str, wide: optuna.Study, spec: S
     for trial in missing:
         wide.add_trial(_copy(trial, spec, nearer, original))
     return len(missing)
-
-
-def _check_alike(source: optuna.Study, wide: optuna.Study) -> None:
-    """Raise InputError if two studies differ in more than their ranges: their trials cannot be mixed."""
-    before, now = (stored_definition(study.study_name, study.user_attrs) for study in (source, wide))
-    found = [each for each in differences(before, now) if not each.key.startswith("space.ranges.")]
-    if found:
-        shown = "; ".join(map(str, found))
-        raise InputError(
-            f"{wide.study_name} cannot go on with the trials of {source.study_name}, which has another definition ({shown}); "
-            "restore what has changed, or delete both and search again"
-        )
 
 
 def _mark(mark: str, label: str, nearer: Sequence[Start]) -> tuple[str, str]:

@@ -154,6 +154,15 @@ def test_a_table_may_replace_the_data_of_a_study(place: Place):
     assert spec.dataset == str(place.output.resolve() / "mine" / "visits.npz")
 
 
+def test_a_rival_whose_trials_all_fail_is_a_warning(place: Place):
+    file = place.root / "tiny_ccl.yaml"
+    file.write_text(file.read_text().replace("learning_rate: 1.0e-2", "learning_rate: 1.0e+38"))
+    where = {"output": place.output, "data_dir": str(place.root / "data"), "progress": False}
+    with pytest.warns(UserWarning, match="study 'tiny_ccl': too many trials failed"):
+        study = search(str(place.study), tune_rivals=True, **where)
+    assert tally(study.optuna.get_trials()).finished == 4
+
+
 def test_a_config_that_is_no_mapping_is_refused(place: Place):
     with pytest.raises(InputError, match=r"config must be a mapping, \{name: value\}, got \[1\]"):
         search(dataset=dataset(), space="mml", name="a", config=[1], output=place.output)  # type: ignore[arg-type]

@@ -16,7 +16,7 @@ from hpo.study.definition import DEFINITION, SplitData, definition_of, open_stud
 from hpo.study.ends import BestAtEnd, best_at_ends
 from hpo.study.spec import StudySpec
 from hpo.study.stored import stored_spec
-from hpo.study.widen import copy_trials
+from hpo.study.widen import Widened
 from search_spaces.parameters import AtEnd
 from trainers.data.options import ValidationSplit
 from trainers.errors import InputError
@@ -178,14 +178,15 @@ def test_trials_of_another_definition_are_not_copied():
     spec = StudySpec.model_validate({"name": "x", "dataset": "demo", "space": {"name": "ccl"}})
     wide_spec = spec.override({"name": "x-wide", "space.ranges": {"negative_weight": (1.0, 100_000.0)}})
     now = SplitData("sum", ValidationSplit(name="random"), "seen", "held out")
-    for each, data in ((spec, replace(now, checksum="another")), (wide_spec, now)):
-        definition = definition_of(each, data, "numba")
-        open_study(storage, each.name, definition, optuna.samplers.RandomSampler(), optuna.pruners.NopPruner())
-    source, wide = (optuna.load_study(study_name=name, storage=storage) for name in ("x", "x-wide"))
-    params = {"margin": 0.5, "negative_weight": 3.0}
-    source.add_trial(optuna.trial.create_trial(params=params, distributions=spec.space.boxes(), value=0.5))
-    with pytest.raises(InputError, match=r"x-wide cannot go on with the trials of x, .*checksum: was 'another', now 'sum'"):
-        copy_trials(storage, "x", wide, wide_spec)
-    assert wide.trials == []
-    source.set_user_attr(DEFINITION, definition_of(spec, now, "numba").to_dict())
-    assert copy_trials(storage, "x", wide, wide_spec) == 1
+    ours = definition_of(wide_spec, now, "numba")
+    wide = Widened(wide_spec, (), {"x-wide": "x"})
+    open_study(storage, "x", definition_of(spec, now, "numba"), optuna.samplers.RandomSampler(), optuna.pruners.NopPruner())
+    source = optuna.load_study(study_name="x", storage=storage)
+    wide.check(storage, "x-wide", ours)
+    for data, engine, words in (
+        (replace(now, checksum="another"), "numba", r"checksum: was 'another', now 'sum'\); restore what has changed"),
+        (now, "torch", r"engine: was 'torch', now 'numba'.*\); give --engine torch, or"),
+    ):
+        source.set_user_attr(DEFINITION, definition_of(spec, data, engine).to_dict())
+        with pytest.raises(InputError, match=f"x-wide cannot go on with the trials of x, .*{words}"):
+            wide.check(storage, "x-wide", ours)

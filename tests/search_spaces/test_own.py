@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
@@ -243,17 +244,21 @@ class Scaled(Loss):
 
     name: Literal["scaled"] = "scaled"
     scale: Annotated[float, Field(gt=0, le=8)]
+    power: Annotated[int, Field(gt=0)] = 1
 
     def rows(self, scores: Scores) -> torch.Tensor:
-        return self.scale * (scores.negative - scores.positive[:, None]).mean(1)
+        return self.scale * (scores.negative - scores.positive[:, None]).mean(1) ** self.power
 
 
 def test_the_limits_of_a_field_are_those_of_its_range():
     """--widen must not leave them."""
-    register_loss(Scaled, {"scale": (0.1, 2.0)})
-    found = FIELDS["scaled"]["scale"]
+    register_loss(Scaled, {"scale": (0.1, 2.0), "power": (1, 3)})
+    found, whole = FIELDS["scaled"]["scale"], FIELDS["scaled"]["power"]
+    assert isinstance(whole, Parameter)
+    assert whole.limits == (1, math.inf)
+    assert whole.end(whole.box(), 1) is None, "it cannot be widened there"
     assert isinstance(found, Parameter)
     assert found.widened(found.box((0.1, 2.0)), "low") == (5e-324, 2.0)
     assert found.widened(found.box((0.1, 6.0)), "high") == (0.1, 8.0)
-    with pytest.raises(InputError, match=r"must lie within the limits of the field, 4\.94066e-324 to 8, got"):
+    with pytest.raises(InputError, match="scale: must be above 0 and at most 8, as its field says, got"):
         register_loss(Scaled, {"scale": (0.1, 20.0)})

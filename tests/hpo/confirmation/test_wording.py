@@ -87,6 +87,7 @@ CAVEATS: list[tuple[CaveatKind, str, dict[str, JsonValue]]] = [
         {"methods": ["CCL tuned", "CCL published"], "differences": [["encoder.dim", 4, 8], ["negatives.count", 5, 7]]},
     ),
     (CaveatKind.SHORT_SEARCH, "MML tuned", {"sampler": "tpe", "trials": 4, "random_trials": 20}),
+    (CaveatKind.SHORT_SEARCH, "MML tuned", {"sampler": "gp", "trials": 16, "random_trials": 21, "complete": True}),
     (CaveatKind.AT_RANGE_END, "MML tuned", {"command": WIDEN, "ends": [END]}),
     (
         CaveatKind.AT_RANGE_END,

@@ -42,7 +42,8 @@ def pairs(seed: int) -> Interactions:
     return Interactions.from_pairs(rng.integers(0, 30, 200), rng.integers(0, 40, 200), 30, 40)
 
 
-SEEN, HELD_OUT = pairs(0), pairs(1)
+SEEN, DRAWN = pairs(0), pairs(1)
+HELD_OUT = DRAWN.where(~SEEN.contains(DRAWN.users, DRAWN.items))
 METRICS = "ndcg@20", "recall@20", "ndcg@50"
 
 

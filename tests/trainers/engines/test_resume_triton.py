@@ -39,6 +39,7 @@ def test_going_on_from_a_state_changes_no_bit() -> None:
 def test_looking_at_a_lane_changes_no_bit() -> None:
     settings, ends = small(MML, **EVERYTHING), []
     seen, held_out = data(8, 24, 12), data(8, 24, 12, seed=1)
+    held_out = held_out.where(~seen.contains(held_out.users, held_out.items))
     some = of_some_users(held_out, 3, seed=1)
     for looks in (True, False):
         one = TritonEngine(seen, held_out, every(1) if looks else (), DEVICE, sample=some)

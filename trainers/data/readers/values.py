@@ -100,7 +100,8 @@ def _ratings(table: Table) -> Numbers:
 def _numbers(table: Table, role: str, rule: str) -> Numbers:
     column = table.cells[role]
     if isinstance(column, Column):
-        _refuse_where(table, column, _ambiguous(column.texts), f"{rule}: its comma may separate thousands or decimals")
+        ambiguous = f"{rule}: its comma may separate thousands or decimals; write 1234 or 1.234"
+        _refuse_where(table, column, _ambiguous(column.texts), ambiguous)
         values = _as_numbers(column.texts)
         _refuse_bad(table, role, ~np.isfinite(values), rule)
         return np.take(values, column.codes)

@@ -44,6 +44,7 @@ from trainers.rng import Purpose
 from trainers.scores import SCORES, unit
 from trainers.stopping import check
 
+FUSED_SCORES = ("cosine", "cosine_in_training", "inner_product", "euclidean")
 MAX_SLOTS = 2**31  # slot numbers are int32
 MAX_DRAWN = 2**20  # negatives that a sampler draws at once
 NO_ALIAS_TABLE = np.zeros(0, np.uint64), np.zeros(0, np.uint64)
@@ -54,6 +55,8 @@ def why_not(config: TrainConfig) -> str:
     """Why the engine cannot run a config; empty if it can."""
     if reason := why_not_encoder(config.encoder) or why_not_lazy(config):
         return reason
+    if config.score not in FUSED_SCORES:
+        return f"score {config.score} has no fused step"
     if config.score == "euclidean" and not isinstance(config.encoder, MF):
         return f"score euclidean needs rows of a table as vectors, and encoder {config.encoder.name} computes its vectors"
     if reason := _why_not_loss(config.loss):

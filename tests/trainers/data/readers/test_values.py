@@ -74,7 +74,7 @@ class TestRatings:
 
     def test_a_comma_that_may_separate_thousands_is_refused(self, tmp_path: Path) -> None:
         path = write(tmp_path, "a.csv", 'user,item,rating\n1,2,12\n1,3,"1,234"\n2,3,"2,500"\n')
-        refused(path, "line 3", "ratings must be numbers", "may separate thousands or decimals", "1,234")
+        refused(path, "line 3", "ratings must be numbers", "may separate thousands or decimals", "write 1234 or 1.234", "1,234")
         decimals = write(tmp_path, "b.csv", 'user,item,rating\n1,2,"0,5"\n1,3,"1,234"\n')
         assert numbers(read_interactions(decimals).ratings) == [0.5, 1.234], "0,5 shows that commas are decimal"
 

@@ -7,7 +7,7 @@ from hpo.study.plan import MIN_TEST_USERS
 from trainers.data.facts import DataFacts, TestFacts
 
 
-def test_split_said(test: TestFacts, data: DataFacts) -> list[str]:
+def said_of_test_split(test: TestFacts, data: DataFacts) -> list[str]:
     """How many users the test split has and what was dropped from it; and a warning if they are too few for a verdict."""
     lost = "".join(f"; dropped {phrase}" for phrase in test.dropped())
     said = [f"test split: {counted(test.kept_users, 'user')}{lost}"]
