@@ -84,7 +84,7 @@ def test_a_search_survives_torn_lines(place: Place):
 
 def test_a_dashboard_may_be_open_during_a_run(place: Place):
     place.edit("trials: 4", "trials: 60")
-    place.edit("epochs: 3", "epochs: 20")
+    place.edit("epochs: 3", "epochs: 100")  # else a fast machine ends the search before the first look
     assert place.run("--search-only", "--trials", "1") == 0
     address = f"http://127.0.0.1:{(port := free_port())}"
     dashboard = command("hpo.dashboard", "--port", str(port), "--output", str(place.output))

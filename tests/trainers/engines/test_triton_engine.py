@@ -42,7 +42,7 @@ from trainers.metrics.ranking import held_out_ranks
 from trainers.stopping import Stopped, never
 from trainers.train import Run
 
-from .cases import ALL_LOSSES, BSL, CML, CONTRASTIVE, MML, assert_close, config, data, started
+from .cases import ALL_LOSSES, BSL, CML, CONTRASTIVE, MML, apart, assert_close, config, data, started
 
 pytestmark = pytest.mark.usefixtures("few_programs")
 
@@ -53,8 +53,7 @@ TOLERANCE = 2e-4
 
 # (users, items, pairs) and other sizes. The interpreter needs about 35 ms for a row of a batch.
 SIZE, FIELDS = ((50, 80, 300), {}) if CUDA else ((12, 25, 11), {"batch_size": 7, "epochs": 2})
-SEEN, DRAWN = data(*SIZE), data(*SIZE, seed=1)
-HELD_OUT = DRAWN.where(~SEEN.contains(DRAWN.users, DRAWN.items))
+SEEN, HELD_OUT = apart(data(*SIZE), data(*SIZE, seed=1))
 EVERYTHING = {"dropout": 0.3, "l2": 1e-2, "schedule": "linear"}
 
 

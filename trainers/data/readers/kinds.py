@@ -14,6 +14,7 @@ from trainers.data.readers.text import Text
 from trainers.data.readers.values import interactions
 from trainers.errors import InputError
 
+WIDEST_TABLE = 8  # columns that are all whole numbers
 MOSTLY = 0.9  # share of the lines: a table may have damaged lines
 AS_TABLE = "if it is a table, give data: {format: table}"
 
@@ -31,7 +32,7 @@ def read_plain(text: Text) -> RawInteractions:
         return read_lines(text, AS_TABLE if width == 2 else "")
     if not _all_ids(text):
         return interactions(read_table(text, Layout()))
-    if width > 4 and not _repeats_users(text):
+    if width > WIDEST_TABLE or (width > 4 and not _repeats_users(text)):
         return read_lines(text)
     raise InputError(
         f"{text.path}: must be NGCF text, `user item item ...`, or a table, and could be either: {share:.0%} of its lines have "
