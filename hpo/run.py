@@ -135,8 +135,9 @@ def _run(arguments: argparse.Namespace) -> int:
     check_rival_seeds(spec, plan, asked.rivals, arguments.rival_seeds)
     console = Console()
     work = asked.open(console)
+    to_confirm = replace(work, spec=plan)  # the flags of confirm are not stored
     if arguments.dry_run:
-        return _dry_run(replace(work, spec=plan), console)
+        return _dry_run(to_confirm, console)
     if not arguments.search_only:
         check_test_split(work, console)
     study, storage = asked.begin(work, console)
@@ -147,7 +148,6 @@ def _run(arguments: argparse.Namespace) -> int:
                 if not alone:
                     say(console, f"{spec.name}: another process is confirming it; run this command again to see the verdict")
                     return _ended(failed, console)
-                to_confirm = replace(work, spec=plan)  # the flags of confirm are not stored
                 every, memory = arguments.checkpoint_every, arguments.max_memory
                 confirm_study(to_confirm, study, storage, console, stopper, every, memory)
     say(

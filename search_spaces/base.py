@@ -95,17 +95,17 @@ class Space(ABC):
         """The ranges of this space under the names that another space has for the same parameters."""
         return {name: given for name, given in self.ranges.items() if name in self.also}
 
-    def ranges_like(self, other: Space, theirs: Mapping[str, Range]) -> dict[str, Range]:
-        """The ranges of this space when it is searched like another one.
+    def like(self, other: Space) -> dict[str, Any]:
+        """The settings of this space when it is searched like another one.
 
         Fields in the other's `also` get the other's ranges. Parameters of the loss get the shortest range that holds both.
-
-        Args:
-            theirs: the ranges of the other space, under the names of this one.
+        Ranges of fields that are no longer searched are dropped.
         """
-        own = {name: given for name, given in self.ranges.items() if name not in other.also}
+        settings = self.to_hold(self.name, None, other)
+        theirs, searched = settings["ranges"], {*self.loss_parameters(self.name), *settings["also"]}
+        own = {name: given for name, given in self.ranges.items() if name in searched and name not in other.also}
         both = {name: hull(given, theirs[name]) for name, given in own.items() if name in theirs}
-        return {**theirs, **own, **both}
+        return settings | {"ranges": {**theirs, **own, **both}}
 
     @classmethod
     @abstractmethod

@@ -18,7 +18,7 @@ from trainers.engines.protocol import USUAL_METRICS, Vectors, every
 from trainers.engines.registry import AUTO
 from trainers.errors import TrainingDiverged
 from trainers.lanes import LaneJob, LaneRunner
-from trainers.metrics.accuracy import check_held_out, check_unseen
+from trainers.metrics.accuracy import check_unseen
 from trainers.stopping import ShouldStop, never
 
 log = logging.getLogger(__name__)
@@ -131,7 +131,6 @@ def train(
     if checkpoint is not None:
         refuse_others(Path(checkpoint))
     if held_out is not None:
-        check_held_out(seen, held_out)
         check_unseen(seen, held_out)
     choice = choose_engine(config, engine, device)
     log.info("engine %s on %s: %s", choice.name, choice.device, choice.reason)

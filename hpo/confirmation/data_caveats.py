@@ -14,7 +14,6 @@ from trainers.data.facts import DataFacts, TestFacts
 
 SHIFT_PERCENT = 10  # difference in item popularity between validation and test
 MUCH_DROPPED = 0.1  # share of the test split's pairs, or of its users
-ALIKE = {"leave_one_out": "last"}  # splits that are made in the same way, but for how much they take
 
 
 def data_caveats(work: Workspace, test: Interactions, about_test: TestFacts) -> Iterator[Caveat]:
@@ -57,9 +56,7 @@ def _dropped_from_test(study: str, about: TestFacts) -> Iterator[Caveat]:
 def _other_split_method(study: str, validation: str, facts: DataFacts) -> Iterator[Caveat]:
     """A caveat if validation was drawn in another way than the test split, or may have been."""
     remedy = _remedy(validation, facts)
-    if validation == "file" or (facts.test_split == "file" and remedy != "last"):
-        return
-    if ALIKE.get(facts.test_split, facts.test_split) == validation:
+    if remedy == "alike" or validation == "file" or (facts.test_split == "file" and remedy != "last"):
         return
     values: dict[str, JsonValue] = {"validation": validation, "test": facts.test_split, "remedy": remedy}
     yield Caveat(kind=CaveatKind.SPLIT_METHODS_DIFFER, subject=study, facts=values)

@@ -30,7 +30,9 @@ def search_caveats(
     learned_from = counts.complete if sampler.learns_from_complete else trials
     if sampler.never_learns(learned_from, starts):
         facts: dict[str, JsonValue] = {"sampler": sampler.name, "random_trials": starts + sampler.n_startup_trials}
-        facts |= {"trials": learned_from} | ({"complete": True} if sampler.learns_from_complete else {})
+        facts["trials"] = learned_from
+        if sampler.learns_from_complete:
+            facts["complete"] = True
         yield Caveat(kind=CaveatKind.SHORT_SEARCH, subject=subject, facts=facts)
     if ends := _ends(study, spec, chosen):
         total = 2 * max(trials, spec.search.trials, starts + sampler.n_startup_trials)  # copied trials and new ones

@@ -192,6 +192,11 @@ def differences(before: Stored, after: Stored, leaving_out: Sequence[str] = ()) 
     return [Difference(key, old.get(key), new.get(key)) for key in keys if old.get(key) != new.get(key)]
 
 
+def only_engine_differs(found: Sequence[Difference]) -> bool:
+    """Whether another engine is all that differs, with the version of its numbers."""
+    return {"engine"} <= {each.key for each in found} <= {"engine", "numbers_version"}
+
+
 def stored_definition(name: str, attributes: Mapping[str, Any]) -> Definition:
     """The definition in a study's attributes.
 
@@ -246,9 +251,7 @@ def open_study(
                 f"of their users; restore the files, or {rename}, or {remove}"
             )
         check_code(stored, definition, f"study {name!r} exists, and", f"or {rename}, or {remove}")
-        keys = {difference.key for difference in found}
-        by_engine = "engine" in keys and keys <= {"engine", "numbers_version"}
-        go_on = f"continue it with --engine {stored.engine}, or " if by_engine else ""
+        go_on = f"continue it with --engine {stored.engine}, or " if only_engine_differs(found) else ""
         shown = "; ".join(map(str, found))
         raise InputError(f"study {name!r} exists with another definition ({shown}); {go_on}{rename}, or {remove}")
     return study

@@ -16,7 +16,7 @@ from trainers.data.datasets import Dataset, load_dataset, read_test
 from trainers.data.options import DataOptions
 from trainers.data.prepare import default_test
 from trainers.data.sources import Files
-from trainers.data.splits import SEED
+from trainers.data.splits import SEED, Split
 from trainers.yaml_files import parse_yaml
 
 HIGHEST_RATING = 10.0  # scales up to this rating are understood
@@ -40,12 +40,13 @@ def draft(path: str, data_dir: str | None, options: DataOptions) -> str:
     """
     options = _with_threshold(load_dataset(path, data_dir, **options.given()), options)
     dataset = load_dataset(path, data_dir, **options.given())
-    return "\n".join([*_data_lines(path, dataset, options), "", *_search_lines(dataset)]) + "\n"
+    parts = dataset.hold_out()
+    return "\n".join([*_data_lines(path, dataset, parts, options), "", *_search_lines(dataset, parts)]) + "\n"
 
 
 def suggested(dataset: Dataset) -> dict[str, Any]:
     """The keys of a study file that `draft` suggests for these data, without the keys of the data themselves."""
-    return parse_yaml("\n".join(_search_lines(dataset)), f"what is suggested for {dataset.name}")
+    return parse_yaml("\n".join(_search_lines(dataset, dataset.hold_out())), f"what is suggested for {dataset.name}")
 
 
 def _with_threshold(dataset: Dataset, options: DataOptions) -> DataOptions:
@@ -58,19 +59,18 @@ def _with_threshold(dataset: Dataset, options: DataOptions) -> DataOptions:
     return options.model_copy(update={"min_rating": float(math.ceil(LIKED * ratings[1]))})
 
 
-def _data_lines(path: str, dataset: Dataset, options: DataOptions) -> Iterator[str]:
+def _data_lines(path: str, dataset: Dataset, parts: Split, options: DataOptions) -> Iterator[str]:
     facts = dataset.facts
     name = " ".join(Path(path).name.split())
     yield f"# A study of {name}. Run it with: python -m hpo.run --study THIS_FILE.yaml --tune-rivals"
     yield "#"
     for sentence in facts.said():
         yield f"# {' '.join(sentence.split())}"
-    parts, test = dataset.hold_out(), read_test(dataset).facts
     yield (
         f"# {dataset.n_users:,} users, {dataset.n_items:,} items, {len(parts.seen):,} interactions to train on, "
         f"{len(parts.held_out):,} for validation"
     )
-    for sentence in said_of_test_split(test, facts):
+    for sentence in said_of_test_split(read_test(dataset).facts, facts):
         yield f"# {sentence}"
     rare = int((dataset.train.per_user < FEW).sum())
     if rare:
@@ -130,8 +130,8 @@ def batch_size(interactions: int) -> int:
     return min(max(wanted, SMALLEST_BATCH), LARGEST_BATCH)
 
 
-def _search_lines(dataset: Dataset) -> Iterator[str]:
-    seen = dataset.hold_out().seen
+def _search_lines(dataset: Dataset, parts: Split) -> Iterator[str]:
+    seen = parts.seen
     batch = batch_size(len(seen))
     large = len(seen) > LARGE
     negatives = min(100, max(dataset.n_items // 4, 1))

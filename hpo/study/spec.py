@@ -189,11 +189,7 @@ class StudySpec(BaseModel):
         content = self.model_dump()
         content |= {"search": other.search.model_dump(), "objective": other.objective}
         content["validation"] = other.model_dump()["validation"]
-        like_other = type(self.space).to_hold(self.space.name, None, other.space)
-        ranges, searched = self.space.ranges_like(other.space, like_other["ranges"]), {*like_other["also"]}
-        known = {*self.space.loss_parameters(self.space.name)} | searched
-        like_other["ranges"] = {name: given for name, given in ranges.items() if name in known}
-        content["space"] |= like_other
+        content["space"] |= self.space.like(other.space)
         return checked(StudySpec, content, f"study {self.name}")
 
     def repeat(self, number: int) -> StudySpec:

@@ -19,7 +19,7 @@ from hpo.study.attributes import (
     START_MARK,
     WORKER,
 )
-from hpo.study.definition import Definition, differences, stored_definition
+from hpo.study.definition import Definition, differences, only_engine_differs, stored_definition
 from hpo.study.ends import best_at_ends
 from hpo.study.names import names_of_searches
 from hpo.study.spec import StudySpec
@@ -59,8 +59,7 @@ class Widened:
         before = stored_definition(source.study_name, source.user_attrs)
         found = [each for each in differences(before, now) if not each.key.startswith("space.ranges.")]
         if found:
-            by_engine = {"engine"} <= {each.key for each in found} <= {"engine", "numbers_version"}
-            remedy = f"give --engine {before.engine}" if by_engine else "restore what has changed"
+            remedy = f"give --engine {before.engine}" if only_engine_differs(found) else "restore what has changed"
             raise InputError(
                 f"{name} cannot go on with the trials of {source.study_name}, which has another definition "
                 f"({'; '.join(map(str, found))}); {remedy}, or search a new study"

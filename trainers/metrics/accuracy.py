@@ -77,7 +77,6 @@ def evaluate(
     """
     from trainers.metrics.ranking import held_out_ranks  # loads numba and torch, which takes seconds
 
-    check_held_out(seen, held_out)
     check_unseen(seen, held_out)
     check_vectors(user_vectors, item_vectors, seen)
     requested = metrics_at(metrics, ks)
@@ -134,7 +133,9 @@ def check_held_out(seen: Interactions, held_out: Interactions) -> None:
 
 
 def check_unseen(seen: Interactions, held_out: Interactions) -> None:
-    """Raise InputError if a held-out pair is seen: seen items are not ranked, so it would be a miss of every model."""
+    """As `check_held_out`; and raise InputError if a held-out pair is seen: seen items are not ranked, so it would be a miss of
+    every model."""
+    check_held_out(seen, held_out)
     both = int(seen.contains(held_out.users, held_out.items).sum())
     if both:
         raise InputError(
