@@ -22,7 +22,6 @@ def masked(line: str) -> str:
     line = re.sub(r"\b\w+_(mml|ccl|bsl)\b", "STUDY", line)
     line = re.sub(r"(?<!@)[+-]?\d*\.?\d+\b", "#", line).replace("p < #", "p #")
     line = re.sub(r"#((, #)*( and |, )#)+", "#", line)
-    line = re.sub(r"METHODS (is|are) (better|worse) than", "METHODS IS BETTER OR WORSE THAN", line)
     return re.sub(r"\b(is|are)\b", "IS", re.sub(r"\b(its|their)\b", "ITS", line))
 
 

@@ -17,6 +17,7 @@ from trainers.engines import EngineChoice
 from trainers.errors import InputError
 from trainers.stopping import Stopped
 
+from ..held_out import apart
 from .engines.cases import MML, config, data
 
 KEY = {"config": {"seed": 1}, "seen": "abc"}
@@ -155,8 +156,7 @@ def test_a_full_disk_leaves_the_last_whole_checkpoint(tmp_path: Path, caplog: py
     assert [path.name for path in tmp_path.iterdir()] == ["a.npz"]
 
 
-SEEN, DRAWN = data(30, 40, 300), data(30, 40, 60, seed=1)
-HELD_OUT = DRAWN.where(~SEEN.contains(DRAWN.users, DRAWN.items))
+SEEN, HELD_OUT = apart(data(30, 40, 300), data(30, 40, 60, seed=1))
 SETTINGS = config(MML, learning_rate=1e-2, epochs=9)
 
 

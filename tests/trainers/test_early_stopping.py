@@ -14,6 +14,8 @@ from trainers.engines.protocol import every
 from trainers.engines.torch_engine import TorchEngine
 from trainers.train import Run
 
+from ..held_out import apart
+
 SIMPLEX = {"name": "simplex", "aggregation": "user_attention", "history_table": "own"}
 
 
@@ -22,8 +24,7 @@ def data(seed: int, n_pairs: int) -> Interactions:
     return Interactions.from_pairs(rng.integers(0, 40, n_pairs), rng.integers(0, 60, n_pairs), 40, 60)
 
 
-SEEN, DRAWN = data(0, 400), data(1, 80)
-HELD_OUT = DRAWN.where(~SEEN.contains(DRAWN.users, DRAWN.items))
+SEEN, HELD_OUT = apart(data(0, 400), data(1, 80))
 
 
 def config(**fields: Any) -> TrainConfig:

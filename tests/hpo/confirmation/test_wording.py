@@ -220,6 +220,7 @@ def all_sentences(objective: str = OBJECTIVE) -> str:
     comparisons = [
         compared("CCL published", 0.01, 0.0001),
         compared("BSL tuned", -0.01, 0.04, family=1),
+        compared("CCL tuned", -0.01, 0.011),
         compared("MSE published", 0.0005, 0.4),
         replace(compared("SSM published", 0.01, 0.084), runs=Evidence(-0.001, 0.021, 0.042, 0.005)),
         replace(compared("SL published", 0.01, 0.084), runs=Evidence(-0.001, 0.021, 0.084, 0.005)),

@@ -24,6 +24,8 @@ from trainers.errors import OutOfMemory
 from trainers.stopping import Stopped, never
 from trainers.train import Run
 
+from ...held_out import apart
+
 CHOICE = EngineChoice("torch", "cpu", "tested")
 CONFIG = TrainConfig.from_dict(
     {
@@ -42,8 +44,7 @@ def pairs(seed: int) -> Interactions:
     return Interactions.from_pairs(rng.integers(0, 30, 200), rng.integers(0, 40, 200), 30, 40)
 
 
-SEEN, DRAWN = pairs(0), pairs(1)
-HELD_OUT = DRAWN.where(~SEEN.contains(DRAWN.users, DRAWN.items))
+SEEN, HELD_OUT = apart(pairs(0), pairs(1))
 METRICS = "ndcg@20", "recall@20", "ndcg@50"
 
 

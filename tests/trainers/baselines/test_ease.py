@@ -18,6 +18,7 @@ from trainers.metrics.accuracy import evaluate_lists
 from trainers.stopping import Stopped
 from trainers.validation import checked
 
+from ...held_out import apart
 from .cases import dense, interactions, random_pairs, scores
 
 
@@ -120,8 +121,7 @@ def test_a_limit_that_all_items_meet_changes_nothing() -> None:
 
 def test_most_popular_is_a_ranking_by_counts() -> None:
     rng = np.random.default_rng(5)
-    seen, held_out = random_pairs(rng, 40, 30, 200), random_pairs(rng, 40, 30, 100)
-    held_out = held_out.where(~seen.contains(held_out.users, held_out.items))
+    seen, held_out = apart(random_pairs(rng, 40, 30, 200), random_pairs(rng, 40, 30, 100))
     lists = MostPopular().fit(seen).recommend(np.flatnonzero(held_out.per_user), 20)
     counts = seen.per_item[:, None].astype(np.float32)
     expected = evaluate(np.ones((40, 1)), counts, seen=seen, held_out=held_out, ks=(5, 20), per_user=True)

@@ -21,11 +21,6 @@ def data(n_users: int, n_items: int, n_pairs: int, seed: int = 0) -> Interaction
     return Interactions.from_pairs(rng.integers(0, n_users, n_pairs), rng.integers(0, n_items, n_pairs), n_users, n_items)
 
 
-def apart(seen: Interactions, drawn: Interactions) -> tuple[Interactions, Interactions]:
-    """Both, the second one without pairs of the first."""
-    return seen, drawn.where(~seen.contains(drawn.users, drawn.items))
-
-
 def config(
     loss: dict[str, Any], count: int = 7, dim: int = 8, dropout: float = 0.0, init_std: float = 0.1, **other: Any
 ) -> TrainConfig:

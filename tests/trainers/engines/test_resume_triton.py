@@ -12,6 +12,7 @@ from trainers.engines.protocol import USUAL_METRICS, every
 from trainers.engines.triton_engine.engine import TritonEngine
 from trainers.metrics.sample import of_some_users
 
+from ...held_out import apart
 from .cases import MML, data
 from .test_triton_engine import DEVICE, EVERYTHING, engine, ours, small
 
@@ -38,8 +39,7 @@ def test_going_on_from_a_state_changes_no_bit() -> None:
 
 def test_looking_at_a_lane_changes_no_bit() -> None:
     settings, ends = small(MML, **EVERYTHING), []
-    seen, held_out = data(8, 24, 12), data(8, 24, 12, seed=1)
-    held_out = held_out.where(~seen.contains(held_out.users, held_out.items))
+    seen, held_out = apart(data(8, 24, 12), data(8, 24, 12, seed=1))
     some = of_some_users(held_out, 3, seed=1)
     for looks in (True, False):
         one = TritonEngine(seen, held_out, every(1) if looks else (), DEVICE, sample=some)

@@ -1,5 +1,4 @@
-"""The CUDA engine against the torch engine, and its other rules. Without a CUDA device Triton's interpreter runs the same
-kernels.
+"""The CUDA engine against the torch engine, and its other rules. Without CUDA, Triton's interpreter runs the same kernels.
 
 The interpreter is slow, so the data are very small then. Tolerances are those of test_numba_engine: 2e-4 for unit vectors, 5
 times as much for moments relative to the largest one, and 1e-4 relative for losses.
@@ -42,7 +41,8 @@ from trainers.metrics.ranking import held_out_ranks
 from trainers.stopping import Stopped, never
 from trainers.train import Run
 
-from .cases import ALL_LOSSES, BSL, CML, CONTRASTIVE, MML, apart, assert_close, config, data, started
+from ...held_out import apart
+from .cases import ALL_LOSSES, BSL, CML, CONTRASTIVE, MML, assert_close, config, data, started
 
 pytestmark = pytest.mark.usefixtures("few_programs")
 

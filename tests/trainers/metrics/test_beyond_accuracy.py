@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from trainers import InputError, Interactions, evaluate, recommend
 from trainers.metrics.beyond_accuracy import gini, popularity_groups, profile_lists, summarise
 
+from ...held_out import apart
+
 Vectors = NDArray[np.floating[Any]]
 LOG3 = 1.0 / np.log2(3.0)
 
@@ -64,9 +66,8 @@ def test_the_parts_add_up_to_the_metrics(n_users: int, n_items: int, levels: int
     rng = np.random.default_rng(seed)
     users = rng.integers(-levels, levels + 1, (n_users, 3)).astype(np.float32)
     items = rng.integers(-levels, levels + 1, (n_items, 3)).astype(np.float32)
-    seen = random_pairs(rng, n_users, n_items, 4 * n_users)
-    held_out = random_pairs(rng, n_users, n_items, 2 * n_users)
-    held_out = held_out.where(~seen.contains(held_out.users, held_out.items))
+    drawn = (random_pairs(rng, n_users, n_items, count * n_users) for count in (4, 2))
+    seen, held_out = apart(*drawn)
     assume(len(held_out) > 0)
     metrics = evaluate(users, items, seen=seen, held_out=held_out, ks=(k,))
     profile = profile_of(users, items, seen, held_out, k)
