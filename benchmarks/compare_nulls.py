@@ -18,7 +18,8 @@ from rich.console import Console
 
 from hpo.cli.console import table
 from hpo.cli.flags import positive
-from hpo.confirmation.statistics import ALPHA, Comparison, Measured, Word, compare_all
+from hpo.confirmation.evidence import ALPHA
+from hpo.confirmation.statistics import Comparison, Measured, Word, compare_all
 
 Floats = NDArray[np.float64]
 HITS, LIKING, NOISE = 0.4, 0.1, 0.05

@@ -19,7 +19,8 @@ from rich.console import Console
 
 from hpo.cli.console import table
 from hpo.cli.flags import positive
-from hpo.confirmation.statistics import ALPHA, POWER, Measured, compare, over_both, over_runs
+from hpo.confirmation.evidence import ALPHA, POWER, over_both, over_runs
+from hpo.confirmation.statistics import Measured, compare
 
 Floats = NDArray[np.float64]
 N_USERS, HITS = 4000, 0.4

@@ -48,7 +48,7 @@ from hpo.study.rivals import left_out_said
 from hpo.study.spec import StudySpec
 from hpo.study.starts import enqueue_starts, starts_of
 from hpo.study.trials import best_trials, finalist_trials, shown_metrics
-from hpo.study.verdict_users import more_test_users, said_of_test_split
+from hpo.study.verdict_users import check_test_users, said_of_test_split
 from hpo.study.widen import Widened, copy_trials
 from hpo.study.workspace import Workspace
 from trainers.checkpoints import EVERY_SECONDS
@@ -138,11 +138,7 @@ def check_test_split(work: Workspace, console: Console) -> None:
         say(console, f"{work.spec.data_name}, test file: {sentence}")
     said, *warnings = said_of_test_split(about, work.dataset.facts)
     say(console, said)
-    if about.kept_users == 0:
-        raise InputError(
-            f"study {work.spec.name}: the test split must have a user with training and test interactions, got none; "
-            f"{more_test_users(about, work.dataset.facts)}; or search without it (--search-only)"
-        )
+    check_test_users(work.spec.name, about, work.dataset.facts, "; or search without it (--search-only)")
     for warning in warnings:
         say(console, warning)
 

@@ -19,7 +19,7 @@ from hpo.cli.entry import command_parser, entry
 from hpo.cli.flags import OUTPUT, add_checkpoint_argument, add_data_argument, add_engine_arguments, path, positive, seed
 from hpo.confirmation.caveats import other_revisions
 from hpo.confirmation.wording import sentence
-from hpo.replication.outcome import Outcome, ReplicatedRow, ReplicatedTable, gain_lines
+from hpo.replication.outcome import Outcome, ReplicatedRow, ReplicatedTable, diverged_lines, gain_lines
 from hpo.replication.papers import TABLES
 from hpo.replication.rows import PaperRow, PaperTable
 from hpo.replication.validation import tenth
@@ -75,7 +75,7 @@ def _replicate(arguments: argparse.Namespace) -> int:
     stopping = " (best epoch for rows with early stopping or validation)" if any(row.plateau for row, _, _ in planned) else ""
     title = f"{arguments.table}: test split, {counted(epochs, 'epoch')}, last epoch{stopping}, seed {arguments.seed}"
     console.print(table(title, header, [outcome.cells(paper_table) for outcome in outcomes]))
-    for line in [*gain_lines(outcomes, paper_table), paper_table.note]:
+    for line in [*diverged_lines(outcomes), *gain_lines(outcomes, paper_table), paper_table.note]:
         say(console, line)
     for caveat in other_revisions(arguments.table, full_runs.programs.values(), provenance().program):
         say(console, sentence(caveat, DEFAULT_OBJECTIVE))

@@ -43,8 +43,11 @@ HPO_ORDER = [
     "api",
 ]
 COMMANDS = ["run", "confirm", "export", "train", "studies", "report", "dashboard", "replicate", "proxy", "recommend", "compare"]
-# Others use these modules without this program. So they import nothing of it, and no library that takes seconds to load.
-STANDALONE = {"hpo/confirmation/statistics.py": {"numpy", "scipy", "pydantic"}}
+# Others use these modules without this program. So they import nothing else of it, and no library that takes seconds to load.
+STANDALONE = {
+    "hpo/confirmation/evidence.py": {"numpy", "scipy", "pydantic"},
+    "hpo/confirmation/statistics.py": {"numpy", "scipy", "pydantic", "hpo.confirmation.evidence"},
+}
 # The modules that may read test data, and the names that give access to them.
 TEST_READERS = [
     "hpo/confirmation/stages.py",  # measures the models of stage 2
@@ -141,7 +144,8 @@ def breaches(path: str, source: str) -> list[str]:
         if target in TORCH and package not in MAY_IMPORT_TORCH | MEASURES:
             found.append(f"{path}:{line}: only trainers imports {target}")
     if path in STANDALONE:
-        others = {module.split(".")[0] for _, module in imports(path, tree)} - STANDALONE[path] - sys.stdlib_module_names
+        modules = {module for _, module in imports(path, tree)} - STANDALONE[path]
+        others = {module.split(".")[0] for module in modules} - STANDALONE[path] - sys.stdlib_module_names
         found += [f"{path}: is used without this program, and must not import {', '.join(sorted(others))}"] if others else []
     if package == "hpo":
         found += out_of_order(path, tree)

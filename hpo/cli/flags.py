@@ -174,9 +174,10 @@ def check_rival_seeds(spec: StudySpec, plan: StudySpec, rivals: Sequence[StudySp
 
 def seeds_by_loss(text: str) -> dict[str, int]:
     """An argparse type: `bsl=1,ccl=2`."""
-    pairs = [part.partition("=") for part in text.split(",")]
-    if not all(equals for _, equals, _ in pairs):
-        raise argparse.ArgumentTypeError(f"must be LOSS=N,..., such as bsl=1,ccl=2, got {shown(text)}")
+    pairs = [[each.strip() for each in part.partition("=")] for part in text.split(",")]
+    losses = [loss for loss, _, _ in pairs]
+    if not all(equals for _, equals, _ in pairs) or len({*losses}) < len(losses):
+        raise argparse.ArgumentTypeError(f"must be LOSS=N,..., such as bsl=1,ccl=2, each loss once, got {shown(text)}")
     return {loss: positive(number) for loss, _, number in pairs}
 
 

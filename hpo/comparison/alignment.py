@@ -64,21 +64,24 @@ def _renamed(side: Side, asked: str, objective: str) -> Side:
     return side.with_metric(found[0], objective)
 
 
+LARGEST = 1e90  # of which differences and intervals can be computed
+
+
 def check_finite(side: Side, objective: str) -> None:
-    """Refuse a figure that is missing or infinite.
+    """Refuse a figure that is missing, infinite or beyond LARGEST.
 
     Raises:
         InputError: names the file and the first such user.
     """
     for run in side.runs:
         values = run.users[objective].to_numpy(np.float64)
-        bad = ~np.isfinite(values)
+        bad = ~(np.abs(values) <= LARGEST)
         if bad.any():
             user = run.users.index[int(np.argmax(bad))]
             raise InputError(
-                f"{run.source}: {objective} must be a finite number for each user, and is missing, infinite or no number for "
-                f"{int(bad.sum()):,} of {len(values):,} users, such as user {shown(user)}; write 0 for a user without "
-                "recommendations, or leave the user out of all files"
+                f"{run.source}: {objective} must be a number from {-LARGEST:g} to {LARGEST:g} for each user, and is missing, "
+                f"outside or no number for {int(bad.sum()):,} of {len(values):,} users, such as user {shown(user)}; write 0 "
+                "for a user without recommendations, or leave the user out of all files"
             )
 
 

@@ -25,17 +25,9 @@ from string import ascii_lowercase
 import scipy  # scipy.stats is imported at first use
 from pydantic.dataclasses import dataclass
 
+from hpo.confirmation.evidence import ALPHA, RESAMPLES, Number, over_both
 from hpo.confirmation.results import Finalist, Method
-from hpo.confirmation.statistics import (
-    ALPHA,
-    RESAMPLES,
-    Comparison,
-    Measured,
-    Number,
-    Word,
-    compare_pairs,
-    over_both,
-)
+from hpo.confirmation.statistics import Comparison, Measured, Word, compare_pairs, uncorrected
 from hpo.confirmation.winner import decide
 from trainers.validation import SETTINGS
 
@@ -171,7 +163,7 @@ def compare_league(
 def described(methods: Sequence[Measured], resamples: int = RESAMPLES) -> list[Pair]:
     """All pairs, the one with the higher mean first."""
     ranked = sorted(methods, key=lambda one: -float(one.users.mean()))
-    found = [compare_pairs([pair], resamples)[0] for pair in combinations(ranked, 2)]
+    found = uncorrected([*combinations(ranked, 2)], resamples)
     judged = [one.p for one in found if one.runs is not None]
     corrected = iter(scipy.stats.false_discovery_control(judged) if judged else ())
     pairs = []

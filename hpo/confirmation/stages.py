@@ -15,13 +15,14 @@ from hpo.confirmation.baselines import Baselines, against_baselines, measured_ba
 from hpo.confirmation.caveats import Caveat, CaveatKind, caveats_of, other_revisions
 from hpo.confirmation.contenders import Contender
 from hpo.confirmation.data_caveats import data_caveats
+from hpo.confirmation.evidence import Floats
 from hpo.confirmation.league import League, compare_league, leader_of
 from hpo.confirmation.outcome import Confirmation, DataCounts
 from hpo.confirmation.reading_log import log_reading, readings_of_other_studies
 from hpo.confirmation.results import Finalist, Method, SearchWinner, search_cost
 from hpo.confirmation.rivals import Rivals
 from hpo.confirmation.searches import Search, Searches
-from hpo.confirmation.statistics import Comparison, Floats, Measured, compare
+from hpo.confirmation.statistics import Comparison, Measured, compare
 from hpo.confirmation.tuning import tunings
 from hpo.runs.baseline_results import BaselineResult
 from hpo.runs.baselines import MeasuredBaseline
@@ -33,6 +34,7 @@ from hpo.study.definition import STUDY_ID, stored_definition
 from hpo.study.objective import measured_at_full_budget
 from hpo.study.plan import MAX_MEMORY, MIN_TEST_USERS
 from hpo.study.trials import finalist_trials, trial_config
+from hpo.study.verdict_users import check_test_users
 from hpo.study.workspace import Workspace
 from trainers import Interactions, TrainConfig
 from trainers.checkpoints import EVERY_SECONDS
@@ -65,7 +67,7 @@ class Confirmer:
         """Run both stages.
 
         Raises:
-            InputError: the study has no complete trial, or every finalist diverges.
+            InputError: the study has no complete trial, the test split has no usable user, or every finalist diverges.
             Stopped: SIGINT or SIGTERM; finished runs are kept.
         """
         spec, test = self.work.spec, self._test  # read first: a broken test file stops confirm before training
@@ -264,7 +266,9 @@ class Confirmer:
 
     @cached_property
     def _test(self) -> TestData:
-        return read_test(self.work.dataset)
+        test = read_test(self.work.dataset)
+        check_test_users(self.work.spec.name, test.facts, self.work.dataset.facts)
+        return test
 
     def _runs(
         self,

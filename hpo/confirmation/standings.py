@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from hpo.confirmation.evidence import ALPHA, Evidence
 from hpo.confirmation.league import League, Span
-from hpo.confirmation.results import Finalist, Method, SearchCost, on_validation
+from hpo.confirmation.results import NO_SEARCH, Finalist, Method, SearchCost, on_validation
 from hpo.confirmation.statements import p_said, shown
-from hpo.confirmation.statistics import ALPHA, Comparison, Evidence, Word
+from hpo.confirmation.statistics import Comparison, Word
 from hpo.runs.baseline_results import BaselineResult
 from hpo.runs.store import Beyond
 from hpo.runtime.text import counted, duration, listed
@@ -98,7 +99,8 @@ class Standings:
             value = on_validation(validated[method.label], objective)
             rows.append(standing(method.label, False, value, method.search, method.beyond, bool(method.failure)))
         for each in baselines:
-            cost = SearchCost(len(each.evaluations), 0, each.tuning_seconds)
+            is_tuned = len(each.evaluations) > 1
+            cost = SearchCost(len(each.evaluations), 0, each.tuning_seconds) if is_tuned else NO_SEARCH
             rows.append(standing(each.label, True, each.validation, cost, each.beyond, False))
         rows.sort(key=lambda row: float("inf") if row.span is None else -row.span.mean)
         return cls(rows, ours, league, named, objective)
@@ -185,7 +187,8 @@ class Standings:
         if leader is not None:
             said.append(f"the leader is {leader}: it has the highest {self.objective} on validation")
         if self.family:
-            pairs = f"{self.ours} with each method" + ("" if leader in (None, self.ours) else f", and {leader} with each")
+            first, *second = dict.fromkeys(one.ours for one in self.named if not self._is_baseline(one.rival))
+            pairs = f"{first} with each method" + "".join(f", and {label} with each" for label in second)
             compared = dict.fromkeys(one.ours for one in self.named if self._is_baseline(one.rival))
             baselines = f"; the baselines, compared with {listed(compared)}, have a correction of their own" if compared else ""
             said.append(

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from hpo.confirmation.repeats import MOST_REPEATS, Repeats, repeats_by_pair
+from hpo.confirmation.evidence import ALPHA, Evidence
+from hpo.confirmation.repeats import Repeats, repeats_by_pair
 from hpo.confirmation.results import PARTS, BestSoFar, Method
-from hpo.confirmation.statistics import ALPHA, MIN_SEARCHES, Comparison, Evidence, Word
+from hpo.confirmation.statistics import MIN_SEARCHES, Comparison, Word
 from hpo.confirmation.tuning import Tuning
 from hpo.confirmation.winner import Decision
 from hpo.runs.baseline_results import BaselineResult
@@ -30,21 +31,24 @@ class Command:
         family: what Holm's correction covers, in the singular and the plural.
         one_seed: the remedy if a method has one seed.
         more: how to ask for `{count}` seeds or searches, by `seed` and `search`.
+        fewer: how to ask for `{count}` seeds of a rival that was given fewer of them.
     """
 
     family: tuple[str, str]
     one_seed: str
     more: dict[str, str]
+    fewer: str = ""
 
 
 CONFIRM = Command(
     ("rival", "rivals"),
     "confirm with 3 seeds or more (--confirm-seeds 3)",
     {"seed": "--confirm-seeds {count}", "search": "--searches {count}"},
+    "--rival-seeds LOSS={count}",
 )
-LEAGUE = Command(("pair named beforehand", "pairs named beforehand"), CONFIRM.one_seed, CONFIRM.more)
-BASELINES = Command(("baseline", "baselines"), CONFIRM.one_seed, CONFIRM.more)
-PAIRS_WITH_BASELINES = Command(("pair with a baseline", "pairs with baselines"), CONFIRM.one_seed, CONFIRM.more)
+LEAGUE = replace(CONFIRM, family=("pair named beforehand", "pairs named beforehand"))
+BASELINES = replace(CONFIRM, family=("baseline", "baselines"))
+PAIRS_WITH_BASELINES = replace(CONFIRM, family=("pair with a baseline", "pairs with baselines"))
 COMPARE = Command(
     ("comparison", "comparisons"),
     "give files of two or more seeds, NAME=SEED1.csv,SEED2.csv; a method without randomness needs one: --deterministic NAME",
@@ -259,9 +263,13 @@ def verdict(
 def too_few(repeats: Repeats, command: Command = CONFIRM) -> str:
     """That seeds were too few for a verdict, and how many would do."""
     if repeats.enough is None:
-        small = "would not settle a difference as small as this one; more test users might"
-        return f"even {MOST_REPEATS} {repeats.units} of {repeats.only or 'each method'} {small}"
-    more = command.more[repeats.unit].format(count=repeats.enough)
+        users = "; more test users might" if repeats.more_users else ""
+        units = f"{repeats.most} {repeats.units} of {repeats.only or 'each method'}"
+        return f"even {units} would not settle a difference as small as this one{users}"
+    options = [command.more[repeats.unit]]
+    if command.fewer and repeats.unit == "seed" and repeats.counts[0] != repeats.counts[1]:
+        options = [*(options if repeats.enough > max(repeats.counts) else []), command.fewer]
+    more = " ".join(options).format(count=repeats.enough)
     are = "is" if repeats.counts == (1, 1) else "are"
     needed = f"a difference as large as this one needs about {repeats.enough} of {repeats.only or 'each'} ({more})"
     return f"{repeats.said()} {are} too few: {needed}"
@@ -285,7 +293,9 @@ def undecided_since(comparison: Comparison) -> str:
 def shown(comparison: Comparison, difference: float, sign: str = "+") -> str:
     """A difference as text: in percent of the rival's mean, or as a plain number if that mean is 0."""
     percent = comparison.percent(difference)
-    return f"{difference:{sign}.4f}" if percent is None else f"{percent:{sign}.1f} %"
+    if percent is None:
+        return f"{difference:{sign}.4f}"
+    return f"{percent:{sign}.1f} %" if percent == 0 or abs(percent) >= 0.05 else f"{percent:{sign}.1g} %"  # never +0.0 %
 
 
 def interval(comparison: Comparison, evidence: Evidence) -> str:
@@ -294,5 +304,5 @@ def interval(comparison: Comparison, evidence: Evidence) -> str:
 
 
 def p_said(p: float) -> str:
-    """A p as text."""
-    return f"{p:.2g}" if p >= 0.001 else "< .001"
+    """A p as text, with more digits where two would show the level itself."""
+    return "< .001" if p < 0.001 else f"{p:.2g}" if float(f"{p:.2g}") != ALPHA else f"{p:.4g}"

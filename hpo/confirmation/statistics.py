@@ -28,7 +28,8 @@ t-test). If both are deterministic, only users vary.
 
 Assumptions: users are an independent sample of those that the statement is about; runs are independent and differ in their seed
 alone; all methods were measured on the same users in the same way; higher is better; the means of runs, or of searches, are
-approximately normal. The distribution of the users' figures is arbitrary. This module imports nothing of this program. Example:
+approximately normal. The distribution of the users' figures is arbitrary. This module imports of this program only
+the tests in `hpo.confirmation.evidence`. Example:
 
     a, b = (Measured(name, runs.mean(0), [runs.mean(1)]) for name, runs in (("A", a_by_run), ("B", b_by_run)))  # (3, n_users)
     compare(a, [b])[0].word
@@ -40,24 +41,26 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import combinations
-from typing import Annotated
 
 import numpy as np
 import scipy  # scipy.stats is imported at first use: that takes a second, and a search does not need it
-from numpy.typing import NDArray
-from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass as checked_dataclass
 
-CHECKED = ConfigDict(extra="forbid", allow_inf_nan=False)  # stored comparisons are checked when they are read
+from hpo.confirmation.evidence import (
+    ALPHA,
+    CHECKED,
+    RESAMPLES,
+    Evidence,
+    Floats,
+    Number,
+    detectable_effect,
+    over_both,
+    over_runs,
+    over_users,
+    welch_degrees,
+)
 
-Floats = NDArray[np.float64]
-
-ALPHA, POWER = 0.05, 0.8
 MIN_RUNS, MIN_SEARCHES = 2, 3  # for a verdict: runs of a method with one search; searches of a method with several
-RESAMPLES = 4000
-BATCH = 200  # resamples held in memory at a time
-BOOTSTRAP_SEED = 20240
-INF = float("inf")
 
 
 class Word(StrEnum):
@@ -98,19 +101,6 @@ class Measured:
 def repeats_of(searches: Sequence[Floats]) -> Floats:
     """The means of the searches (n_searches,); for a single search the means of its runs (n_runs,)."""
     return searches[0] if len(searches) == 1 else np.array([runs.mean() for runs in searches])
-
-
-Number = Annotated[float, Field(ge=-1e100, le=1e100)]  # of which sums, ratios and places on an axis can be computed
-
-
-@checked_dataclass(frozen=True, config=CHECKED)
-class Evidence:
-    """The 95 % interval, two-sided p and standard error of a mean difference, in the metric's unit."""
-
-    low: Number
-    high: Number
-    p: Number
-    error: Number
 
 
 @checked_dataclass(frozen=True, config=CHECKED)
@@ -184,8 +174,24 @@ def compare_pairs(pairs: Iterable[tuple[Measured, Measured]], resamples: int = R
         ValueError: methods measured on different users.
     """
     pairs = [*pairs]
-    judged = sum(ours.can_be_judged and rival.can_be_judged for ours, rival in pairs)
-    return holm([_compare_one(ours, rival, resamples, ALPHA / max(1, judged)) for ours, rival in pairs])
+    return holm(uncorrected(pairs, resamples, sum(ours.can_be_judged and rival.can_be_judged for ours, rival in pairs)))
+
+
+def uncorrected(pairs: Sequence[tuple[Measured, Measured]], resamples: int = RESAMPLES, judged: int = 1) -> list[Comparison]:
+    """Compare the first of each pair with the second, as if it was the only pair; `judged` is for the detectable effect.
+
+    Raises:
+        ValueError: methods measured on different users.
+    """
+    of_users = over_users([_differences(ours, rival) for ours, rival in pairs], resamples)
+    level = ALPHA / max(1, judged)
+    return [_compare_one(ours, rival, users, level) for (ours, rival), users in zip(pairs, of_users, strict=True)]
+
+
+def _differences(ours: Measured, rival: Measured) -> Floats:
+    if ours.users.shape != rival.users.shape:
+        raise ValueError(f"{ours.label} and {rival.label} were measured on {len(ours.users)} and {len(rival.users)} users")
+    return ours.users - rival.users
 
 
 def holm(comparisons: Sequence[Comparison]) -> list[Comparison]:
@@ -199,14 +205,12 @@ def holm(comparisons: Sequence[Comparison]) -> list[Comparison]:
     return corrected
 
 
-def _compare_one(ours: Measured, rival: Measured, resamples: int, strictest: float) -> Comparison:
-    if ours.users.shape != rival.users.shape:
-        raise ValueError(f"{ours.label} and {rival.label} were measured on {len(ours.users)} and {len(rival.users)} users")
-    differences = ours.users - rival.users
+def _compare_one(ours: Measured, rival: Measured, users: Evidence, strictest: float) -> Comparison:
+    differences = _differences(ours, rival)
     difference = float(differences.mean())
-    users, runs, both, detectable = over_users(differences, resamples), None, None, None
+    runs, both, detectable = None, None, None
     if ours.can_be_judged and rival.can_be_judged:
-        runs, degrees = over_runs(ours.repeats, rival.repeats), _degrees(ours.repeats, rival.repeats)
+        runs, degrees = over_runs(ours.repeats, rival.repeats), welch_degrees(ours.repeats, rival.repeats)
         both = over_both(difference, users.error, runs.error, degrees, max(1, len(differences) - 1))
         detectable = detectable_effect(users.error, runs.error, degrees, strictest, max(1, len(differences) - 1))
     return Comparison(
@@ -222,96 +226,6 @@ def _compare_one(ours: Measured, rival: Measured, resamples: int, strictest: flo
         detectable=detectable,
         searches=(len(ours.searches), len(rival.searches)),
     )
-
-
-def over_users(differences: Floats, resamples: int = RESAMPLES) -> Evidence:
-    """Percentile bootstrap of the mean of paired differences (n_users,); users are drawn with replacement.
-
-    The p is twice the share of resamples beyond zero. If there are none, it is at most that of Student's t with the bootstrap's
-    standard error, so that Holm's correction for many comparisons can reject.
-    """
-    if len(differences) < 2 or not differences.any():
-        return Evidence(0.0, 0.0, 1.0, 0.0)
-    result = scipy.stats.bootstrap(
-        (differences,),
-        np.mean,
-        n_resamples=resamples,
-        batch=BATCH,
-        confidence_level=1 - ALPHA,
-        method="percentile",
-        rng=np.random.default_rng(BOOTSTRAP_SEED),
-    )
-    means = result.bootstrap_distribution
-    one_sided = min((means <= 0).sum(), (means >= 0).sum())
-    p = min(1.0, 2 * (int(one_sided) + 1) / (resamples + 1))
-    error = float(result.standard_error)
-    if one_sided == 0 and error > 0.0:
-        p = min(p, _two_sided(float(differences.mean()) / error, len(differences) - 1))
-    interval = result.confidence_interval
-    return Evidence(float(interval.low), float(interval.high), p, error)
-
-
-def over_runs(ours: Floats, rival: Floats) -> Evidence:
-    """Welch's t-test on the means of runs or of searches; a single one is a constant."""
-    difference = float(ours.mean() - rival.mean())
-    error = float(np.hypot(_mean_error(ours), _mean_error(rival)))
-    if error == 0.0:  # nothing varies
-        return Evidence(difference, difference, float(difference == 0.0), 0.0)
-    # scipy's own test warns of nearly equal runs, which are common with few hits
-    return _evidence(difference, error, _degrees(ours, rival))
-
-
-def _evidence(difference: float, error: float, degrees: float) -> Evidence:
-    half = error * _quantile(1 - ALPHA / 2, degrees)
-    return Evidence(difference - half, difference + half, _two_sided(difference / error, degrees), error)
-
-
-def _two_sided(t: float, degrees: float) -> float:
-    """The two-sided p of a Student's t; of a standard normal for infinite degrees of freedom."""
-    special = scipy.special  # a hundred times as fast as the distributions of scipy.stats
-    return float(2 * (special.stdtr(degrees, -abs(t)) if np.isfinite(degrees) else special.ndtr(-abs(t))))
-
-
-def _quantile(level: float, degrees: float) -> float:
-    """The quantile of Student's t; of a standard normal for infinite degrees of freedom."""
-    return float(scipy.special.stdtrit(degrees, level) if np.isfinite(degrees) else scipy.special.ndtri(level))
-
-
-def _mean_error(values: Floats) -> float:
-    """The standard error of the mean; 0 for a constant."""
-    return float(scipy.stats.sem(values)) if len(values) > 1 else 0.0
-
-
-def _degrees(ours: Floats, rival: Floats) -> float:
-    """Welch's degrees of freedom."""
-    return _satterthwaite(*((_mean_error(values), len(values) - 1) for values in (ours, rival)))
-
-
-def _satterthwaite(*parts: tuple[float, float]) -> float:
-    """The degrees of freedom of a sum of squared errors, given errors with theirs; infinite if all errors are 0."""
-    largest = max(error for error, _ in parts)
-    squares = [((error / largest) ** 2, degrees) for error, degrees in parts if error]  # they neither overflow nor vanish
-    shares = sum(square**2 / degrees for square, degrees in squares)
-    return float(sum(square for square, _ in squares) ** 2 / shares) if shares else INF
-
-
-def over_both(difference: float, users_error: float, runs_error: float, of_runs: float, of_users: float = INF) -> Evidence:
-    """A t-test with the sum of both squared errors, and Satterthwaite's degrees of freedom."""
-    error = float(np.hypot(users_error, runs_error))
-    if error == 0.0:
-        return Evidence(difference, difference, float(difference == 0.0), 0.0)
-    return _evidence(difference, error, _satterthwaite((users_error, of_users), (runs_error, of_runs)))
-
-
-def detectable_effect(users_error: float, runs_error: float, of_runs: float, level: float, of_users: float = INF) -> float:
-    """The minimum detectable effect: all three tests find a true difference of this size with probability POWER. The errors
-    have `of_users` and `of_runs` degrees of freedom."""
-    error = float(np.hypot(users_error, runs_error))
-    if error == 0.0:
-        return 0.0
-    degrees = _satterthwaite((users_error, of_users), (runs_error, of_runs))
-    tests = ((of_users, users_error), (of_runs if runs_error else INF, runs_error), (degrees, error))
-    return max(_quantile(1 - level / 2, each) * size for each, size in tests) + _quantile(POWER, degrees) * error
 
 
 def _wilcoxon(differences: Floats) -> float:

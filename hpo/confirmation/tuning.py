@@ -14,9 +14,10 @@ import numpy as np
 from pydantic.dataclasses import dataclass
 
 from hpo.confirmation.contenders import Contender, FirstTrial
+from hpo.confirmation.evidence import over_runs
 from hpo.confirmation.results import BestSoFar, Finalist, Method, chosen_of, percent
 from hpo.confirmation.searches import Found
-from hpo.confirmation.statistics import MIN_RUNS, over_runs, repeats_of
+from hpo.confirmation.statistics import MIN_RUNS, repeats_of
 from trainers.validation import SETTINGS
 
 

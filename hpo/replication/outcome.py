@@ -96,10 +96,11 @@ class Outcome:
         cells = [f"{self.row.name} {self.row.dataset}{ended}", str(config.negatives.per_row(config.batch_size))]
         for metric in paper_table.metrics:
             paper = self.row.paper.get(metric) if as_in_paper else None
-            ours = measured.get(metric, float("nan"))
+            ours = measured.get(metric)
             digits = 1 if metric == MEAN_POPULARITY else 4
-            paper_cells = ["", ""] if paper is None else [f"{paper:.{digits}f}", f"{100 * (ours / paper - 1):+.1f} %"]
-            cells += [f"{ours:.{digits}f}", *paper_cells]
+            change = "" if paper is None or ours is None else f"{100 * (ours / paper - 1):+.1f} %"
+            cells += ["diverged" if ours is None else f"{ours:.{digits}f}"]
+            cells += ["" if paper is None else f"{paper:.{digits}f}", change]
         return cells
 
     def is_of(self, name: str, gain: PaperGain, epochs: int) -> bool:
@@ -123,6 +124,13 @@ class Outcome:
             trained_by=self.run.trained_by.program if self.run.trained_by else None,
             config=self.run.config,
         )
+
+
+def diverged_lines(outcomes: Sequence[Outcome]) -> Iterator[str]:
+    """A line for each row that diverged: why."""
+    for one in outcomes:
+        if one.run.failure:
+            yield f"{one.row.name} {one.row.dataset} diverged: {one.run.failure}"
 
 
 def gain_lines(outcomes: Sequence[Outcome], paper_table: PaperTable) -> Iterator[str]:

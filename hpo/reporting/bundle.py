@@ -197,9 +197,12 @@ def unpack(path: Path, folder: Path) -> list[Path]:
         The paths of the report's files.
 
     Raises:
-        InputError: `read_bundle` refuses the bundle, the folder holds other files, or the study in the bundle is damaged.
+        InputError: `read_bundle` refuses the bundle, the folder is a file or holds other files, or the study in the bundle is
+            damaged.
     """
     contents, files = read_bundle(path)
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder} must be a folder or not exist, and is a file; move it away, or rename the bundle")
     if folder.exists() and (others := sorted(each.name for each in folder.iterdir() if not _is_ours(each.name))):
         raise InputError(f"{folder} holds {others[0]}, which is not part of the bundle; move it away, or rename the bundle")
     with TemporaryDirectory() as scratch:

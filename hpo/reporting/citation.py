@@ -21,15 +21,21 @@ def citation(work: Workspace, trials: int, method: Method | None, by: Provenance
         f"Study {spec.name} on {spec.data_name} (SHA-256 of the training interactions {work.dataset.checksum}), held out for "
         f"validation: {work.validation.said()}."
     ]
+    searches = len(method.searches) if method else 0
     if trials:
+        of_several = f" in {searches} searches" if searches > 1 else ""
         said.append(
             f"Search: {spec.objective} on validation at the last of {counted(search.epochs, 'epoch')}, "
-            f"{counted(trials, 'finished trial')}, sampler {search.sampler.name}, pruner {search.pruner.name}."
+            f"{counted(trials, 'finished trial')}{of_several}, sampler {search.sampler.name}, pruner {search.pruner.name}."
         )
     if method is not None:
+        what = f"the config of each search for {method.label} was" if searches > 1 else f"{method.label} was"
+        seeds = counted(len(method.seeds[0]), "seed")
         said.append(
-            f"Confirm: {method.label} retrained on train and validation for {counted(method.config.epochs, 'epoch')} over "
-            f"{counted(len(method.by_seed), 'seed')}; the test split was read once per run, at its last epoch."
+            f"Confirm: {what} retrained on train and validation for {counted(method.config.epochs, 'epoch')} over {seeds}; the "
+            "test split was read once per run, at its last epoch."
         )
+        if method.failure:
+            said.append(f"It diverged: {method.failure}.")
     libraries = ", ".join(f"{name} {by.dependencies[name]}" for name in ("optuna", "torch", "numba", "numpy"))
     return " ".join([*said, f"Program: {PACKAGE} {by.program}; Python {by.python}, {libraries}."])

@@ -71,6 +71,7 @@ class ExportedConfig(Stored):
         searched_in: the study whose search found the config, if that is a repeat or a rival's study; else None.
         trial: the number of the trial that found the config; None if no search found it.
         published: the label of the settings if they are published; else None.
+        failure: why it diverged when confirm trained it on train and validation; else None.
         objective: the metric that the study chose by.
         validation: the validation metrics of this config with its seed.
         config_digest: the digest of the config that was measured. After an edit of the file it is not that of `config`.
@@ -87,6 +88,7 @@ class ExportedConfig(Stored):
     searched_in: str | None = None
     trial: int | None = None
     published: str | None = None
+    failure: str | None = None
     objective: Objective
     validation: dict[str, float]
     validation_by_seed: dict[int, dict[str, float]] | None = None
@@ -174,12 +176,14 @@ def _export_method(work: Workspace, outcome: Confirmation, name: str, method: Me
     found = chosen_of(outcome.validated[method.label], outcome.objective)
     assert found is not None  # none of the exported methods diverged
     search = method.found_by(found.search)
+    published = (spec.published_label(found.config) for spec in (work.spec, *work.rivals))
     facts = {
         "method": method.label,
         "chosen": winner if name == WINNER else None,
         "searched_in": search.study if search and search.study != outcome.study else None,
         "trial": found.trial,
-        "published": None if method.is_tuned else method.label,
+        "published": next((label for label in published if label is not None), None),
+        "failure": method.failure or None,
         "validation": found.by_seed[found.config.seed],
         "validation_by_seed": found.by_seed,
         "test_by_seed": method.of_search(found.search),

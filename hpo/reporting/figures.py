@@ -153,13 +153,13 @@ def _finalists(overview: Overview) -> list[tuple[str, Finalist]]:
     """(name, finalist) of each config that entered confirm."""
     found = overview.confirmed.finalists if overview.confirmed else []
     several = len({finalist.search for finalist in found}) > 1
-    published, chosen = overview.published, overview.confirmed.chosen if overview.confirmed else None
+    chosen = overview.confirmed.chosen if overview.confirmed else None
 
     def name(one: Finalist) -> str:
         what = f"search {one.search}, trial {one.trial}" if several else f"trial {one.trial}"
-        if published and one.config.loss == published[0].loss:
-            return f"{what}: {title(overview.spec, published[1])}"
-        return f"{what} (chosen)" if one == chosen else what
+        published = overview.spec.published_label(one.config)
+        label = f": {title(overview.spec, published)}" if published else ""
+        return f"{what}{label} (chosen)" if one == chosen else what + label
 
     return [(name(one), one) for one in found]
 

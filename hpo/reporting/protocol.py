@@ -28,7 +28,8 @@ def _of_confirm(confirmed: Confirmation) -> list[str]:
     each = "search" if confirmed.search_rows() else "method"
     data, epochs = confirmed.data, confirmed.chosen.config.epochs
     has_published = any(not method.is_tuned for method in confirmed.methods)  # a league may have none
-    trained = [f"{counted(len(confirmed.finalists), 'config')} of this study", "those of tuned rivals"]
+    trained = [f"{counted(len(confirmed.finalists), 'config')} of this study"]
+    trained += ["those of tuned rivals"] if any(method.is_tuned for method in confirmed.methods[1:]) else []
     trained += ["each published config"] if has_published else []
     tested = "and the published ones were" if has_published else "was"
     return [

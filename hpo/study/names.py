@@ -11,7 +11,8 @@ NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 MAX_SEARCHES = 20
 TRAIN_FOLDER = "train"
 WINNER, BEST, BEST_TRIAL = "winner.yaml", "best.yaml", "best_trial.yaml"  # configs in a study's folder
-RESERVED_NAMES = ("journal.log", "replicate", "artifacts", TRAIN_FOLDER)  # other files and folders in the output folder
+# other files and folders in the output folder
+RESERVED_NAMES = ("journal.log", "replicate", "artifacts", "compare", TRAIN_FOLDER)
 
 
 def repeat_name(name: str, number: int) -> str:

@@ -166,6 +166,11 @@ class StudySpec(BaseModel):
         loss, elsewhere = found
         return self.train_config(loss, epochs, seed), settings_of(elsewhere)
 
+    def published_label(self, config: TrainConfig) -> str | None:
+        """The label of the published settings, if a config has these; else None."""
+        found = self.published(config.epochs, config.seed)
+        return found[1] if found is not None and found[0] == config else None
+
     @property
     def is_league(self) -> bool:
         """Whether confirm makes a league, see `ConfirmPlan`."""

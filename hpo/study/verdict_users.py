@@ -5,6 +5,7 @@ from __future__ import annotations
 from hpo.runtime.text import counted
 from hpo.study.plan import MIN_TEST_USERS
 from trainers.data.facts import DataFacts, TestFacts
+from trainers.errors import InputError
 
 
 def said_of_test_split(test: TestFacts, data: DataFacts) -> list[str]:
@@ -15,6 +16,23 @@ def said_of_test_split(test: TestFacts, data: DataFacts) -> list[str]:
         why = f"it needs at least {MIN_TEST_USERS} test users"
         said.append(f"WARNING: there will be no verdict, since {why}; {more_test_users(test, data)}")
     return said
+
+
+def check_test_users(study: str, test: TestFacts, data: DataFacts, remedy: str = "") -> None:
+    """Refuse a test split that nothing can be measured on.
+
+    Args:
+        study: the study's name.
+        remedy: another remedy, such as `; or ...`.
+
+    Raises:
+        InputError: it has no user.
+    """
+    if test.kept_users == 0:
+        raise InputError(
+            f"study {study}: the test split must have a user with training and test interactions, got none; "
+            f"{more_test_users(test, data)}{remedy}"
+        )
 
 
 def more_test_users(test: TestFacts, data: DataFacts) -> str:

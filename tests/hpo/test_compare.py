@@ -13,7 +13,8 @@ import pytest
 from hpo import compare
 from hpo.comparison.outcome import Compared
 from hpo.confirmation.caveats import CaveatKind
-from hpo.confirmation.statistics import Comparison, Evidence, Word
+from hpo.confirmation.evidence import Evidence
+from hpo.confirmation.statistics import Comparison, Word
 
 from .conftest import Place
 from .outcomes import confirmed
@@ -290,7 +291,12 @@ BAD: dict[str, tuple[dict[str, str | bytes], list[str], str]] = {
     "no figure": (
         {"a.csv": TABLE + "99,,1\n"},
         ["a.csv", "b.csv", "--objective", "ndcg@20"],
-        "is missing, infinite or no number for 1 of 41 users, such as user '99'",
+        "is missing, outside or no number for 1 of 41 users, such as user '99'",
+    ),
+    "a figure too large": (
+        {"a.csv": TABLE + "99,1e91,1\n"},
+        ["a.csv", "b.csv", "--objective", "ndcg@20"],
+        "ndcg@20 must be a number from -1e+90 to 1e+90 for each user",
     ),
     "infinite": ({"a.csv": TABLE + "99,inf,1\n"}, ["a.csv", "b.csv", "--objective", "ndcg@20"], "such as user '99'"),
     "a user twice": ({"a.csv": TABLE + "7,1,1\n"}, ["a.csv", "b.csv"], "got user '7' again (1 such row)"),

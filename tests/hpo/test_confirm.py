@@ -131,9 +131,7 @@ def test_after_confirm_best_yaml_has_the_confirmed_config(place: Place, capsys: 
     cited, of_trial = read_yaml(best)["citation"], trial["citation"]
     assert cited.startswith(f"Study tiny_mml on tiny (SHA-256 of the training interactions {trial['data']['checksum']}), ")
     assert "ndcg@20 on validation at the last of 3 epochs, 4 finished trials, sampler tpe, pruner median." in cited
-    assert (
-        "MML tuned retrained on train and validation for 4 epochs over 2 seeds; the test split was read once per run" in cited
-    )
+    assert "MML tuned was retrained on train and validation for 4 epochs over 2 seeds; the test split was read once" in cited
     assert ("Confirm:" in of_trial, "4 finished trials" in of_trial) == (False, True)
     assert f"numba {numba.__version__}" in cited
 

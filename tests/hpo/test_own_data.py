@@ -267,10 +267,20 @@ def test_a_test_split_without_users_is_refused_before_the_search(place: Place, f
     """Three users with items that nobody else has: the last item of each is not in the training data."""
     rows = [f"u{user},i{user}{item},{item}\n" for user in range(3) for item in range(9)]
     (place.root / "own.csv").write_text("user,item,time\n" + "".join(rows))
-    message = fails(place.run(study=study(place, "{test: {name: last}}")))
-    assert "study own: the test split must have a user with training and test interactions, got none" in message
-    assert "got none; use more data; or search without it" in message
+    own = study(place, "{test: {name: last}}")
+    words = "study own: the test split must have a user with training and test interactions, got none"
+    assert f"{words}; use more data; or search without it" in fails(place.run(study=own))
     assert not place.output.exists()
+
+
+def test_confirm_refuses_a_test_split_without_users_before_it_trains(place: Place, fails: Callable[[int], str]) -> None:
+    rows = [f"u{user},i{user}{item},{item}\n" for user in range(3) for item in range(9)]
+    (place.root / "own.csv").write_text("user,item,time\n" + "".join(rows))
+    own = study(place, "{test: {name: last}}")
+    assert place.run("--search-only", study=own) == 0
+    words = "study own: the test split must have a user with training and test interactions, got none; use more data"
+    assert words in fails(confirm.main(["--study", str(place.root / own), *place.where]))
+    assert not any((place.output / "own").glob("runs/*"))
 
 
 def test_two_valid_files_are_refused(place: Place, fails: Callable[[int], str]) -> None:

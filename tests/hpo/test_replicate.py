@@ -95,6 +95,19 @@ def test_a_row_has_the_figures_of_the_paper_and_ours(table: Replicate, capsys: p
     assert f"{100 * (measured / 0.5 - 1):+.1f} %" in shown
 
 
+def test_a_row_that_diverged_says_so_and_why(
+    table: Replicate, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    far = PaperRow("far", "tiny", {"learning_rate": 1e30, "loss": PUBLISHED["ccl"]["gowalla"]}, {"recall@20": 0.5})
+    monkeypatch.setitem(TABLES, "mml_mf", replace(TABLES["mml_mf"], rows=(far,)))
+    (found,) = table()
+    shown = capsys.readouterr().out
+    assert found["failure"]
+    assert "diverged" in shown
+    assert f"{far.name} tiny diverged: {found['failure']}" in " ".join(shown.split())
+    assert "nan %" not in shown
+
+
 def test_a_paper_may_lack_a_figure(table: Replicate):
     assert table("--only", "ccl", "--negatives", "100", "--epochs", "100")[0]["paper"] == {"recall@20": 0.5}
 

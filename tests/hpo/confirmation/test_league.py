@@ -10,9 +10,10 @@ import pytest
 from scipy import stats
 
 from benchmarks.league_nulls import carried, family_wise_errors, holm_rejects, is_named, p_of_pairs
+from hpo.confirmation.evidence import Evidence
 from hpo.confirmation.league import League, Pair, Span, compare_league, described, leader_of, letters, named_pairs, span_of
 from hpo.confirmation.results import Finalist, Method
-from hpo.confirmation.statistics import Comparison, Evidence, Measured, Word, compare_pairs, holm
+from hpo.confirmation.statistics import Comparison, Measured, Word, compare_pairs, holm
 
 from ..conftest import Place
 from ..outcomes import CONFIG, confirmed

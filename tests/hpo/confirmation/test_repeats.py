@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from hpo.confirmation.evidence import ALPHA, detectable_effect
 from hpo.confirmation.headlines import headline
-from hpo.confirmation.repeats import MOST_REPEATS, Repeats, repeats_by_pair
-from hpo.confirmation.statements import verdict
-from hpo.confirmation.statistics import ALPHA, Comparison, Measured, Word, compare, detectable_effect
+from hpo.confirmation.repeats import Repeats, repeats_by_pair
+from hpo.confirmation.statements import COMPARE, verdict
+from hpo.confirmation.statistics import Comparison, Measured, Word, compare
+from hpo.study.names import MAX_SEARCHES
 
 USERS = np.linspace(0.1, 0.9, 500)
 
@@ -40,13 +44,37 @@ def test_an_undecided_comparison_advises_a_number_of_seeds():
     assert headline(comparison, repeats).startswith("A is not distinguishable from B with 3 seeds: +96.0 % (95 % interval ")
 
 
-def test_the_advised_number_may_be_below_the_larger_number_of_seeds():
-    """The methods have ten seeds and two. Fewer than ten of each may suffice."""
+def test_a_method_with_more_seeds_than_the_advised_number_keeps_them():
+    """The methods have ten seeds and two, as `--rival-seeds LOSS=2` gives. A few more of the second one suffice."""
     ours = [[0.5 + 0.01 * (seed % 3) for seed in range(10)]]
     comparison, repeats = compared(ours, [[0.44, 0.47]], lift=0.055)
     assert comparison.word is Word.UNDECIDED
     assert repeats.enough is not None
-    assert 2 < repeats.enough < 10
+    assert (2 < repeats.enough < 10, repeats.only) == (True, "B")
+    of_ours, of_rival = np.var(ours, ddof=1) / 10, np.var([0.44, 0.47], ddof=1)
+    for count, does in ((repeats.enough, True), (repeats.enough - 1, False)):
+        grown = of_rival / count
+        degrees = (of_ours + grown) ** 2 / (of_ours**2 / 9 + grown**2 / (count - 1))
+        detectable = detectable_effect(comparison.users.error, np.sqrt(of_ours + grown), degrees, ALPHA)
+        assert (detectable <= comparison.difference) == does
+    said = verdict(comparison, "ndcg@20", repeats)
+    assert said.endswith(f"needs about {repeats.enough} of B (--rival-seeds LOSS={repeats.enough})"), "not fewer of A"
+
+
+def test_both_methods_need_more_seeds_than_either_has():
+    """`--confirm-seeds` alone would leave the rival with its own number."""
+    repeats = Repeats(("seed", "seed"), (5, 2), 9)
+    comparison, _ = compared([[0.4, 0.9, 0.8]], [[0.2, 0.21, 0.25]], lift=0.48)
+    assert verdict(comparison, "ndcg@20", repeats).endswith("about 9 of each (--confirm-seeds 9 --rival-seeds LOSS=9)")
+    assert verdict(comparison, "ndcg@20", repeats, COMPARE).endswith("about 9 of each (NAME=SEED1.csv,...,SEED9.csv)")
+
+
+def test_two_deterministic_methods_have_nothing_to_repeat():
+    users = np.where(np.arange(len(USERS)) % 2, USERS + 0.3, USERS - 0.298)
+    first, second = (Measured(name, of, [of.mean(keepdims=True)], True) for name, of in (("A", users), ("B", USERS)))
+    (found,) = compare(first, [second])
+    assert found.word is Word.UNDECIDED
+    assert repeats_by_pair([found], {"A": [[0.5]], "B": [[0.5]]}) == {}
 
 
 def test_a_deterministic_rival_does_not_vary():
@@ -82,8 +110,19 @@ def test_beside_searches_the_runs_of_a_method_without_searches_stay_as_they_are(
 def test_a_difference_that_no_number_of_seeds_decides_gets_no_number():
     comparison, repeats = compared([[0.5, 0.51, 0.52]], [[0.5, 0.51, 0.519]], lift=0.0)
     assert (comparison.word, repeats.enough) == (Word.UNDECIDED, None)
+    small = "seeds of each method would not settle a difference as small as this one"
+    assert verdict(comparison, "ndcg@20", repeats).endswith(f"; even 50 {small}; more test users might")
+    more = replace(repeats, counts=(60, 60))
+    assert f"; even 60 {small}" in verdict(comparison, "ndcg@20", more)
+
+
+def test_searches_are_not_advised_beyond_their_largest_number():
+    """Searches vary so much that 50 of them would do and 20 would not. Users do not matter: they hardly differ."""
+    ours, rival = [[0.5], [0.54], [0.46]], [[0.5], [0.54], [0.466]]
+    comparison, repeats = compared(ours, rival, lift=0.025)
+    assert (comparison.word, repeats.enough, repeats.more_users) == (Word.UNDECIDED, None, False)
     assert verdict(comparison, "ndcg@20", repeats).endswith(
-        f"; even {MOST_REPEATS} seeds of each method would not settle a difference as small as this one; more test users might"
+        f"; even {MAX_SEARCHES} searches of each method would not settle a difference as small as this one"
     )
 
 

@@ -50,7 +50,8 @@ def test_a_rival_with_fewer_seeds_gets_a_label_and_no_verdict(place: Place, fail
     assert bsl.rival.endswith("(1 seed, not 2)")
     assert bsl.word is Word.NO_VERDICT
     assert "unknown loss 'bls'; did you mean 'bsl'?" in fails(place.run("--rival-seeds", "bls=1"))
-    assert "must be LOSS=N,..., such as bsl=1,ccl=2, got 'bsl'" in fails(place.run("--rival-seeds", "bsl"))
+    assert "must be LOSS=N,..., such as bsl=1,ccl=2, each loss once, got 'bsl'" in fails(place.run("--rival-seeds", "bsl"))
+    assert "each loss once, got 'bsl=1, bsl=2'" in fails(place.run("--rival-seeds", "bsl=1, bsl=2"))
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import optuna
@@ -116,7 +117,9 @@ def test_the_pictures_have_the_result_of_each_search(searched_once: Place):
     assert overview.confirmed is not None
     others = {1, 2, 3} - {overview.confirmed.chosen.search}
     assert {"MML tuned", *(f"search {number}" for number in others)} <= names
-    assert {str(line.name).split(",")[0] for line in drawn[CURVES].figure.data} == {"search 1", "search 2", "search 3"}
+    curves = [str(line.name) for line in drawn[CURVES].figure.data]
+    assert {name.split(",")[0] for name in curves} == {"search 1", "search 2", "search 3"}
+    assert [name.endswith("(chosen)") for name in curves].count(True) == 1
 
 
 @pytest.mark.parametrize("number", [1, 3])
@@ -136,6 +139,24 @@ def test_the_exported_config_comes_from_the_chosen_search(searched: Place, numbe
     assert (content["config"]["seed"], list(content["test_by_seed"])) == (seed + 101, [seed + 201, seed + 202])
     assert content["config"]["loss"] == search.config.to_dict()["loss"]
     assert chosen.named(chosen.methods[0]) == f"MML tuned, search {NAMES[number - 1]}"
+    assert "12 finished trials in 3 searches, " in content["citation"]
+    retrained = "the config of each search for MML tuned was retrained on train and validation for 4 epochs over 2 seeds"
+    assert retrained in content["citation"]
+
+
+def test_the_config_of_a_method_that_diverged_says_so(searched: Place):
+    outcome, where = confirmed(searched), ["--study", "tiny_mml", *searched.where]
+    diverged = replace(outcome.methods[0], failure="the loss is nan after epoch 3")
+    parser = argparse.ArgumentParser()
+    add_study_arguments(parser)
+    add_location_arguments(parser)
+    export_confirmed(
+        existing_workspace(parser.parse_args(where))[0],
+        outcome.model_copy(update={"methods": [diverged, *outcome.methods[1:]]}),
+    )
+    content = read_yaml(searched.output / "tiny_mml" / "best.yaml")
+    assert content["failure"] == "the loss is nan after epoch 3"
+    assert "It diverged: the loss is nan after epoch 3." in content["citation"]
 
 
 def test_the_best_search_on_validation_is_exported(searched_once: Place):

@@ -11,11 +11,12 @@ import pytest
 from rich.console import Console
 
 from hpo.cli.console import table
+from hpo.confirmation.evidence import Evidence
 from hpo.confirmation.league import compare_league
 from hpo.confirmation.league_records import pair_records, records
 from hpo.confirmation.results import Finalist, Method, SearchCost
 from hpo.confirmation.standings import Standings, turned
-from hpo.confirmation.statistics import Comparison, Evidence, Measured, Word, compare
+from hpo.confirmation.statistics import Comparison, Measured, Word, compare
 from hpo.runs.store import Beyond
 
 from ..outcomes import CONFIG, baseline_result
@@ -175,3 +176,5 @@ def test_a_league_whose_own_method_diverged_says_so():
         "SL tuned, the leader on validation, is better than CCL tuned; not distinguishable from BSL tuned",
         "MML tuned diverged",
     ]
+    (family,) = (note for note in standings.notes() if "Holm" in note)
+    assert "over the 2 pairs that were named before the test split was read: SL tuned with each method; a" in family

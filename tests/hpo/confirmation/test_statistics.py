@@ -6,20 +6,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from hpo.confirmation.evidence import BOOTSTRAP_SEED, POWER, Evidence, Floats, over_runs, over_users
 from hpo.confirmation.statements import verdict
-from hpo.confirmation.statistics import (
-    POWER,
-    Comparison,
-    Evidence,
-    Floats,
-    Measured,
-    Word,
-    compare,
-    compare_all,
-    holm,
-    over_runs,
-    over_users,
-)
+from hpo.confirmation.statistics import Comparison, Measured, Word, compare, compare_all, holm
 
 
 def measured(label: str, users: list[float] | Floats, *searches: list[float] | Floats) -> Measured:
@@ -77,12 +66,12 @@ def test_two_deterministic_methods_vary_only_over_users():
 def test_a_p_below_the_range_of_the_resamples_comes_from_students_t():
     """100 users have mean 1 and sd 1: t is about 10. 4,000 resamples cannot give a p below 2 / 4001."""
     users = np.tile([0.0, 2.0], 50)
-    evidence = over_users(users)
+    evidence = over_users([users])[0]
     assert evidence.p == pytest.approx(2 * stats.t(99).sf(1.0 / evidence.error))
     assert evidence.p < 1e-12
-    weak = over_users(users - 0.75)  # t is about 2.5: some resamples are below zero
+    weak = over_users([users - 0.75])[0]  # t is about 2.5: some resamples are below zero
     assert 2 / 4001 < weak.p < 0.05
-    assert over_users(np.full(50, 0.5)).p == pytest.approx(2 / 4001), "all users are equal"
+    assert over_users([np.full(50, 0.5)])[0].p == pytest.approx(2 / 4001), "all users are equal"
 
 
 @pytest.mark.parametrize("scale", [1e-90, 1e80])
@@ -164,16 +153,30 @@ def test_equal_seeds_have_no_error():
     assert (same.p, other.p) == (1.0, 0.0)
 
 
+def test_the_bootstrap_is_that_of_scipy_whatever_the_other_pairs():
+    """Two pairs share the resamples, and 150,000 users are drawn one resample at a time."""
+    rng = np.random.default_rng(5)
+    for n_users, resamples in ((40, 400), (150_000, 3)):
+        pairs = [rng.normal(0.05, 1.0, n_users), rng.exponential(0.2, n_users) - 0.19]
+        found = over_users(pairs, resamples)
+        assert found == [over_users([each], resamples)[0] for each in pairs]
+        for each, evidence in zip(pairs, found, strict=True):
+            drawn = np.random.default_rng(BOOTSTRAP_SEED)
+            known = stats.bootstrap((each,), np.mean, n_resamples=resamples, batch=7, method="percentile", rng=drawn)
+            assert (evidence.low, evidence.high) == pytest.approx((*known.confidence_interval,), rel=1e-9, abs=1e-12)
+            assert evidence.error == pytest.approx(known.standard_error)
+
+
 def test_the_bootstrap_agrees_with_the_normal_distribution():
     differences = np.random.default_rng(3).normal(0.1, 1.0, 4000)
-    evidence = over_users(differences)
+    (evidence,) = over_users([differences])
     error = differences.std(ddof=1) / np.sqrt(len(differences))
     assert evidence.error == pytest.approx(error, rel=0.05)
     assert evidence.low == pytest.approx(differences.mean() - 1.96 * error, abs=0.1 * error)
     assert evidence.high == pytest.approx(differences.mean() + 1.96 * error, abs=0.1 * error)
     assert evidence.p < 0.001
-    assert over_users(differences) == evidence, "the same numbers every time"
-    assert over_users(np.zeros(10)).p == 1.0
+    assert over_users([differences]) == [evidence], "the same numbers every time"
+    assert over_users([np.zeros(10)])[0].p == 1.0
 
 
 @pytest.mark.parametrize("n_users", [1, 2])

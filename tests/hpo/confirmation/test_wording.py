@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import JsonValue
 
 from hpo.confirmation.caveats import Caveat, CaveatKind
+from hpo.confirmation.evidence import Evidence
 from hpo.confirmation.headlines import headline, headlines, winner_headline
 from hpo.confirmation.league import League, Pair, Span
 from hpo.confirmation.repeats import Repeats
@@ -19,7 +20,7 @@ from hpo.confirmation.results import BestSoFar, Finalist, Method, SearchCost, Se
 from hpo.confirmation.standings import Standings
 from hpo.confirmation.statements import COMPARE as COMMAND
 from hpo.confirmation.statements import baseline_said, highest_said, statements, tuning_said, verdict, winner_said
-from hpo.confirmation.statistics import Comparison, Evidence
+from hpo.confirmation.statistics import Comparison
 from hpo.confirmation.tuning import Tuning
 from hpo.confirmation.winner import decide
 from hpo.confirmation.wording import TOGETHER, WHY_NOT_TUNED, WORDING, sentence, sentences
@@ -248,10 +249,12 @@ def all_sentences(objective: str = OBJECTIVE) -> str:
         lines.append(f"statement: {winner_said(decide(given_methods, validated, baselines, objective), objective)}")
     lines.append(f"statement: {winner_said(decide(several, validated, [], objective), objective)}")
     judged, alone = compared("CCL", 0.01, 0.0001, family=3), compared("BSL", 0.01, 1.0, runs=False)
-    lines += [f"statement: {verdict(each, objective, command=COMMAND)}" for each in (judged, alone)]
+    close = compared("CCL", 0.00001, 0.0499), compared("CCL", 0.00001, 0.0502)
+    lines += [f"statement: {verdict(each, objective, command=COMMAND)}" for each in (judged, alone, *close)]
     undecided = compared("CCL", 0.0005, 0.4, family=1)
     mixed = Repeats(("search", "seed"), (3, 4), 6, "MML tuned")
-    for repeats in (Repeats(SEEDS, (3, 3), 7), mixed, Repeats(SEEDS, (3, 3), None)):
+    none = Repeats(SEEDS, (3, 3), None, more_users=True)
+    for repeats in (Repeats(SEEDS, (3, 3), 7), mixed, none, Repeats(SEEDS, (60, 3), None), Repeats(SEEDS, (5, 3), 8)):
         lines.append(f"statement: {verdict(undecided, objective, repeats)}")
         lines.append(f"headline: {headline(undecided, repeats)}")
     lines.append(f"statement: {verdict(undecided, objective, Repeats(SEEDS, (2, 2), 5), COMMAND)}")

@@ -121,6 +121,9 @@ def test_a_damaged_bundle_is_refused(place: Place, fails: Callable[[int], str], 
     with monkeypatch.context() as patch:
         patch.setattr(bundle, "LARGEST", 1000)
         assert "may have at most 1,000 bytes unpacked" in fails(report.main(["--bundle", str(path)]))
+    (place.root / "sent").write_text("a plain file")
+    assert "sent must be a folder or not exist, and is a file" in fails(report.main(["--bundle", str(path)]))
+    (place.root / "sent").unlink()
     (place.root / "sent").mkdir()
     (place.root / "sent" / "notes.txt").write_text("mine")
     assert "sent holds notes.txt, which is not part of the bundle" in fails(report.main(["--bundle", str(path)]))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from hpo.confirmation.evidence import Evidence
 from hpo.confirmation.results import Method, SearchCost
-from hpo.confirmation.statistics import Comparison, Evidence, Word
+from hpo.confirmation.statistics import Comparison, Word
 from hpo.reporting.forest import forest, forests
 
 from ..outcomes import CONFIG

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from hpo.confirmation.outcome import Confirmation
@@ -35,3 +37,9 @@ def test_how_baselines_were_tuned_and_which_split_chose(place: Place):
     assert "There is no winner" not in none
     assert "Baselines:" not in none
     assert ", 1 epoch a trial, " in none
+    rivals = "those of tuned rivals"
+    assert not any(method.is_tuned for method in found.methods[1:])
+    assert rivals not in none
+    first, second, *others = found.methods
+    tuned = replace(second, search=first.search)
+    assert rivals in said(place, found.model_copy(update={"methods": [first, tuned, *others]}))

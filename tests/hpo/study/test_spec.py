@@ -162,6 +162,8 @@ def test_published_settings_for_unknown_data_are_those_of_yelp2018():
     assert published is not None
     config, label = published
     assert (label, config.epochs, config.seed) == ("published settings of Yelp2018", 5, 1)
+    assert spec.published_label(config.replace(seed=7, epochs=9)) == label
+    assert spec.published_label(config.replace(learning_rate=2 * config.learning_rate)) is None
     assert isinstance(config.loss, MML)
     assert config.loss.negative_weight == 400.0
 
