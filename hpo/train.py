@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -203,15 +204,16 @@ def _shown(found: dict[str, float], metrics: Sequence[str]) -> str:
 
 
 def _check_saving(path: Path) -> None:
-    """Check before training that the file can be written, without creating it."""
+    """Check before training that the file can be written, and another one beside it, which then replaces it."""
     if path.suffix != ".npz":
         raise InputError(f"--save must be a file that ends in .npz, got {path}; give FILE.npz")
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        is_new = not path.exists()
-        path.open("ab").close()
-        if is_new:
-            path.unlink()
+        probe = path.with_name(f".{os.getpid()}.{path.name}")
+        probe.touch()
+        probe.unlink()
+        if path.exists():
+            path.open("ab").close()
 
 
 if __name__ == "__main__":

@@ -196,6 +196,7 @@ def test_an_invalid_file_for_vectors_is_refused(place: Place, fails: Callable[[i
     command = [str(config), "--dataset", "tiny", "--data-dir", str(place.root / "data"), "--save"]
     assert "--save must be a file that ends in .npz, got v.txt" in fails(train.main([*command, "v.txt"]))
     assert f"{folder}: cannot be written: Is a directory" in fails(train.main([*command, str(folder)]))
+    assert "/proc/v.npz: cannot be written" in fails(train.main([*command, "/proc/v.npz"])), "a folder without new files"
 
 
 @pytest.mark.parametrize("flags", [["--validation", "last"], ["--evaluate-every", "5"]])
