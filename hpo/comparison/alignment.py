@@ -64,7 +64,7 @@ def _renamed(side: Side, asked: str, objective: str) -> Side:
     return side.with_metric(found[0], objective)
 
 
-LARGEST = 1e90  # of which differences and intervals can be computed
+LARGEST = 1e90  # larger figures overflow in differences and intervals
 
 
 def check_finite(side: Side, objective: str) -> None:

@@ -10,11 +10,11 @@ from pydantic import BaseModel, Field
 
 from hpo.comparison.alignment import caveats_of, check_finite, check_sources, judged_by, users_in_common
 from hpo.comparison.sides import Side
+from hpo.confirmation.advice import COMPARE as COMMAND
 from hpo.confirmation.caveats import Caveat
 from hpo.confirmation.headlines import by_importance, capital, headline
 from hpo.confirmation.repeats import Repeats, repeats_by_pair
 from hpo.confirmation.results import mean_sd, over_searches
-from hpo.confirmation.statements import COMPARE as COMMAND
 from hpo.confirmation.statements import deterministic_said, highest_said, interval, p_said, shown, too_few_users, verdict
 from hpo.confirmation.statistics import Comparison, Word, compare_all, compare_pairs
 from hpo.confirmation.wording import sentences

@@ -20,11 +20,11 @@ Floats = NDArray[np.float64]
 
 ALPHA, POWER = 0.05, 0.8
 RESAMPLES = 4000
-AT_ONCE = 200_000  # users drawn at once: their counts fit into a processor's cache
+DRAWN_AT_ONCE = 200_000  # users drawn at once: their counts fit into a processor's cache
 BOOTSTRAP_SEED = 20240
 INF = float("inf")
 
-Number = Annotated[float, Field(ge=-1e100, le=1e100)]  # of which sums, ratios and places on an axis can be computed
+Number = Annotated[float, Field(ge=-1e100, le=1e100)]  # larger figures overflow in sums, ratios and pictures
 
 
 @dataclass(frozen=True, config=CHECKED)
@@ -44,12 +44,15 @@ def over_users(pairs: Sequence[Floats], resamples: int = RESAMPLES) -> list[Evid
     """Percentile bootstrap of the mean of paired differences (n_users,), of each pair; users are drawn with replacement, the
     same ones for all pairs.
 
+    Args:
+        pairs: of the same users.
+
     The p is twice the share of resamples beyond zero. If there are none, it is at most that of Student's t with the bootstrap's
     standard error, so that Holm's correction for many comparisons can reject.
     """
     if not pairs or len(pairs[0]) < 2:
         return [NO_EVIDENCE for _ in pairs]
-    return [_of_users(each, means) for each, means in zip(pairs, _resampled_means(pairs, resamples), strict=True)]
+    return [_from_means(each, means) for each, means in zip(pairs, _resampled_means(pairs, resamples), strict=True)]
 
 
 def _resampled_means(pairs: Sequence[Floats], resamples: int) -> Floats:
@@ -60,18 +63,18 @@ def _resampled_means(pairs: Sequence[Floats], resamples: int) -> Floats:
     """
     n_users, rng = len(pairs[0]), np.random.default_rng(BOOTSTRAP_SEED)
     means = np.empty((len(pairs), resamples))
-    at_once = max(1, AT_ONCE // n_users)
+    at_once = max(1, DRAWN_AT_ONCE // n_users)
     for start in range(0, resamples, at_once):
         size = min(at_once, resamples - start)
         drawn = rng.integers(n_users, size=(size, n_users)) + n_users * np.arange(size)[:, None]
-        times = np.bincount(drawn.ravel(), minlength=size * n_users).reshape(size, n_users).astype(np.float64)
+        counts = np.bincount(drawn.ravel(), minlength=size * n_users).reshape(size, n_users).astype(np.float64)
         for differences, of_pair in zip(pairs, means, strict=True):
             # not a matrix product: its last digits depend on the number of threads and pairs
-            np.einsum("ru,u->r", times, differences, out=of_pair[start : start + size])
+            np.einsum("ru,u->r", counts, differences, out=of_pair[start : start + size])
     return means / n_users
 
 
-def _of_users(differences: Floats, means: Floats) -> Evidence:
+def _from_means(differences: Floats, means: Floats) -> Evidence:
     if not differences.any():
         return NO_EVIDENCE
     one_sided = int(min((means <= 0).sum(), (means >= 0).sum()))
@@ -116,10 +119,10 @@ def _mean_error(values: Floats) -> float:
 
 def welch_degrees(ours: Floats, rival: Floats) -> float:
     """Welch's degrees of freedom."""
-    return _satterthwaite(*((_mean_error(values), len(values) - 1) for values in (ours, rival)))
+    return satterthwaite(*((_mean_error(values), len(values) - 1) for values in (ours, rival)))
 
 
-def _satterthwaite(*parts: tuple[float, float]) -> float:
+def satterthwaite(*parts: tuple[float, float]) -> float:
     """The degrees of freedom of a sum of squared errors, given errors with theirs; infinite if all errors are 0."""
     largest = max(error for error, _ in parts)
     squares = [((error / largest) ** 2, degrees) for error, degrees in parts if error]  # they neither overflow nor vanish
@@ -132,7 +135,7 @@ def over_both(difference: float, users_error: float, runs_error: float, of_runs:
     error = float(np.hypot(users_error, runs_error))
     if error == 0.0:
         return Evidence(difference, difference, float(difference == 0.0), 0.0)
-    return _evidence(difference, error, _satterthwaite((users_error, of_users), (runs_error, of_runs)))
+    return _evidence(difference, error, satterthwaite((users_error, of_users), (runs_error, of_runs)))
 
 
 def detectable_effect(users_error: float, runs_error: float, of_runs: float, level: float, of_users: float = INF) -> float:
@@ -141,6 +144,6 @@ def detectable_effect(users_error: float, runs_error: float, of_runs: float, lev
     error = float(np.hypot(users_error, runs_error))
     if error == 0.0:
         return 0.0
-    degrees = _satterthwaite((users_error, of_users), (runs_error, of_runs))
+    degrees = satterthwaite((users_error, of_users), (runs_error, of_runs))
     tests = ((of_users, users_error), (of_runs if runs_error else INF, runs_error), (degrees, error))
     return max(_quantile(1 - level / 2, each) * size for each, size in tests) + _quantile(POWER, degrees) * error

@@ -15,7 +15,7 @@ from hpo.confirmation.headlines import headlines, winner_headline
 from hpo.confirmation.league import League
 from hpo.confirmation.results import Finalist, Method, chosen_of, highest, mean_and_sd, mean_sd
 from hpo.confirmation.standings import Standings
-from hpo.confirmation.statements import baseline_said, statements, tuning_said, winner_said
+from hpo.confirmation.statements import baseline_said, percent_said, statements, tuning_said, winner_said
 from hpo.confirmation.statistics import Comparison
 from hpo.confirmation.tuning import Tuning
 from hpo.confirmation.winner import Decision, decide
@@ -178,7 +178,7 @@ class Confirmation(Result):
         first = self.methods[0]
         if first.failure:
             return ""
-        return f"{100 * (first.mean(self.objective) / theirs - 1):+.1f} %" if theirs else "n/a"
+        return f"{percent_said(100 * (first.mean(self.objective) / theirs - 1))} %" if theirs else "n/a"
 
     def search_rows(self) -> list[list[str]]:
         """Cells for each search, of methods with several searches: method, study, the trial that stage 1 chose, the objective

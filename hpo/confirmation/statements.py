@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, replace
 
+from hpo.confirmation.advice import ALL_ALIKE, BASELINES, CONFIRM, LEAGUE, PAIRS_WITH_BASELINES, Command, PlannedSeeds, too_few
 from hpo.confirmation.evidence import ALPHA, Evidence
 from hpo.confirmation.repeats import Repeats, repeats_by_pair
 from hpo.confirmation.results import PARTS, BestSoFar, Method
@@ -21,39 +21,6 @@ from hpo.study.names import WINNER
 from hpo.study.plan import MIN_TEST_USERS
 
 STILL_PAYS = 1.0  # percent of the best value, in the last third of the trials
-
-
-@dataclass(frozen=True)
-class Command:
-    """How a command words its remedies.
-
-    Attributes:
-        family: what Holm's correction covers, in the singular and the plural.
-        one_seed: the remedy if a method has one seed.
-        more: how to ask for `{count}` seeds or searches, by `seed` and `search`.
-        fewer: how to ask for `{count}` seeds of a rival that was given fewer of them.
-    """
-
-    family: tuple[str, str]
-    one_seed: str
-    more: dict[str, str]
-    fewer: str = ""
-
-
-CONFIRM = Command(
-    ("rival", "rivals"),
-    "confirm with 3 seeds or more (--confirm-seeds 3)",
-    {"seed": "--confirm-seeds {count}", "search": "--searches {count}"},
-    "--rival-seeds LOSS={count}",
-)
-LEAGUE = replace(CONFIRM, family=("pair named beforehand", "pairs named beforehand"))
-BASELINES = replace(CONFIRM, family=("baseline", "baselines"))
-PAIRS_WITH_BASELINES = replace(CONFIRM, family=("pair with a baseline", "pairs with baselines"))
-COMPARE = Command(
-    ("comparison", "comparisons"),
-    "give files of two or more seeds, NAME=SEED1.csv,SEED2.csv; a method without randomness needs one: --deterministic NAME",
-    {"seed": "NAME=SEED1.csv,...,SEED{count}.csv", "search": "confirm the study with --searches {count}"},
-)
 
 
 def winner_said(decision: Decision, objective: str) -> str:
@@ -143,15 +110,19 @@ def statements(
     tuned = {method.label for method in methods if method.is_tuned}
     tuned_first = sorted(comparisons, key=lambda comparison: comparison.rival not in tuned)
     repeats = repeats_by_pair(comparisons, {method.label: method.values(objective) for method in sound})
-    command = LEAGUE if is_league else CONFIRM
-    said += [verdict(each, objective, repeats.get((each.ours, each.rival)), command) for each in tuned_first]
-    said += _about_baselines(against_baselines, sound, baselines, objective)
+    command, seeds = LEAGUE if is_league else CONFIRM, PlannedSeeds.of(methods)
+    said += [verdict(each, objective, repeats.get((each.ours, each.rival)), command, seeds=seeds) for each in tuned_first]
+    said += _about_baselines(against_baselines, sound, baselines, objective, seeds)
     said += _about_searches(sound) if comparisons or against_baselines else []
     return said + [_failed(method) for method in methods if method.failure]
 
 
 def _about_baselines(
-    comparisons: Sequence[Comparison], sound: Sequence[Method], baselines: Sequence[BaselineResult], objective: str
+    comparisons: Sequence[Comparison],
+    sound: Sequence[Method],
+    baselines: Sequence[BaselineResult],
+    objective: str,
+    seeds: PlannedSeeds,
 ) -> list[str]:
     """The verdict on each baseline; in a league also those of the leader."""
     command = BASELINES if len({each.ours for each in comparisons}) < 2 else PAIRS_WITH_BASELINES
@@ -159,7 +130,7 @@ def _about_baselines(
     values |= {each.label: [each.values(objective)] for each in baselines}
     repeats = repeats_by_pair(comparisons, values)
     fixed = [each.label for each in baselines if not each.by_seed]
-    return [verdict(each, objective, repeats.get((each.ours, each.rival)), command, fixed) for each in comparisons]
+    return [verdict(each, objective, repeats.get((each.ours, each.rival)), command, fixed, seeds) for each in comparisons]
 
 
 def baseline_said(baseline: BaselineResult, objective: str) -> str:
@@ -230,12 +201,14 @@ def verdict(
     repeats: Repeats | None = None,
     command: Command = CONFIRM,
     deterministic: Collection[str] = (),
+    seeds: PlannedSeeds = ALL_ALIKE,
 ) -> str:
     """The verdict on one rival.
 
     Args:
-        repeats: how many seeds it rests on, and how many would do; None where that is not known.
+        repeats: how many seeds it rests on, and how many would do; None where that is not known, or nothing can be repeated.
         deterministic: the methods that have no seed.
+        seeds: the seeds that were planned.
     """
     ours, rival, word = comparison.ours, comparison.rival, comparison.word
     found = f"{objective} {shown(comparison, comparison.difference)}"
@@ -244,7 +217,8 @@ def verdict(
         single = [label for label, count in pairs if count == 1 and label not in deterministic]
         of = f" of {listed(single)}" if repeats and single else ""
         each = " each" if len(single) > 1 else ""
-        why = f"one seed{of}{each if of else ''} does not show how much training runs vary; {command.one_seed}"
+        remedy = command.one_seed.format(flags=seeds.flags(single, 3, command))
+        why = f"one seed{of}{each if of else ''} does not show how much training runs vary; {remedy}"
         if any(1 < searches < MIN_SEARCHES for searches in comparison.searches):
             why = f"two searches do not show how much searches vary; confirm with {MIN_SEARCHES} or more, or with one"
         span = interval(comparison, comparison.users)
@@ -254,25 +228,11 @@ def verdict(
         start = f"{ours} and {rival} are {word}"
         detectable = shown(comparison, comparison.detectable or 0.0, "")
         limit = f"{undecided_since(comparison)}; minimum detectable effect about {detectable} (80 % power)"
-        limit += "" if repeats is None else f"; {too_few(repeats, command)}"
+        limit += "" if repeats is None else f"; {too_few(comparison, repeats, command, seeds)}"
+        limit += "; only more test users could settle it" if {ours, rival} <= {*deterministic} and comparison.difference else ""
     over = f" after Holm for {counted(comparison.family, *command.family)}" if comparison.family > 1 else ""
     span = interval(comparison, comparison.both)
     return f"{start}: {found} (95 % interval of this pair {span}; p {p_said(comparison.p)}{over}){limit}"
-
-
-def too_few(repeats: Repeats, command: Command = CONFIRM) -> str:
-    """That seeds were too few for a verdict, and how many would do."""
-    if repeats.enough is None:
-        users = "; more test users might" if repeats.more_users else ""
-        units = f"{repeats.most} {repeats.units} of {repeats.only or 'each method'}"
-        return f"even {units} would not settle a difference as small as this one{users}"
-    options = [command.more[repeats.unit]]
-    if command.fewer and repeats.unit == "seed" and repeats.counts[0] != repeats.counts[1]:
-        options = [*(options if repeats.enough > max(repeats.counts) else []), command.fewer]
-    more = " ".join(options).format(count=repeats.enough)
-    are = "is" if repeats.counts == (1, 1) else "are"
-    needed = f"a difference as large as this one needs about {repeats.enough} of {repeats.only or 'each'} ({more})"
-    return f"{repeats.said()} {are} too few: {needed}"
 
 
 def undecided_since(comparison: Comparison) -> str:
@@ -293,9 +253,14 @@ def undecided_since(comparison: Comparison) -> str:
 def shown(comparison: Comparison, difference: float, sign: str = "+") -> str:
     """A difference as text: in percent of the rival's mean, or as a plain number if that mean is 0."""
     percent = comparison.percent(difference)
-    if percent is None:
-        return f"{difference:{sign}.4f}"
-    return f"{percent:{sign}.1f} %" if percent == 0 or abs(percent) >= 0.05 else f"{percent:{sign}.1g} %"  # never +0.0 %
+    return f"{difference:{sign}.4f}" if percent is None else f"{percent_said(percent, sign)} %"
+
+
+def percent_said(percent: float, sign: str = "+") -> str:
+    """A percentage as text, with one digit below .05 % in place of none; below .0001 % it is 0."""
+    if abs(percent) < 1e-4:
+        percent = 0.0
+    return f"{percent:{sign}.1g}" if 0 < abs(percent) < 0.05 else f"{percent:{sign}.1f}"
 
 
 def interval(comparison: Comparison, evidence: Evidence) -> str:
@@ -305,4 +270,6 @@ def interval(comparison: Comparison, evidence: Evidence) -> str:
 
 def p_said(p: float) -> str:
     """A p as text, with more digits where two would show the level itself."""
-    return "< .001" if p < 0.001 else f"{p:.2g}" if float(f"{p:.2g}") != ALPHA else f"{p:.4g}"
+    if p < 0.001:
+        return "< .001"
+    return next((text for digits in range(2, 9) if float(text := f"{p:.{digits}g}") != ALPHA), f"{p:.2g}")

@@ -28,8 +28,8 @@ t-test). If both are deterministic, only users vary.
 
 Assumptions: users are an independent sample of those that the statement is about; runs are independent and differ in their seed
 alone; all methods were measured on the same users in the same way; higher is better; the means of runs, or of searches, are
-approximately normal. The distribution of the users' figures is arbitrary. This module imports of this program only
-the tests in `hpo.confirmation.evidence`. Example:
+approximately normal. The distribution of the users' figures is arbitrary. Of this program it imports only
+`hpo.confirmation.evidence`. Example:
 
     a, b = (Measured(name, runs.mean(0), [runs.mean(1)]) for name, runs in (("A", a_by_run), ("B", b_by_run)))  # (3, n_users)
     compare(a, [b])[0].word
@@ -60,6 +60,7 @@ from hpo.confirmation.evidence import (
     welch_degrees,
 )
 
+AT_ONCE = 20_000_000  # differences held in memory: users x pairs
 MIN_RUNS, MIN_SEARCHES = 2, 3  # for a verdict: runs of a method with one search; searches of a method with several
 
 
@@ -183,15 +184,16 @@ def uncorrected(pairs: Sequence[tuple[Measured, Measured]], resamples: int = RES
     Raises:
         ValueError: methods measured on different users.
     """
-    of_users = over_users([_differences(ours, rival) for ours, rival in pairs], resamples)
-    level = ALPHA / max(1, judged)
-    return [_compare_one(ours, rival, users, level) for (ours, rival), users in zip(pairs, of_users, strict=True)]
-
-
-def _differences(ours: Measured, rival: Measured) -> Floats:
-    if ours.users.shape != rival.users.shape:
-        raise ValueError(f"{ours.label} and {rival.label} were measured on {len(ours.users)} and {len(rival.users)} users")
-    return ours.users - rival.users
+    for one in (method for pair in pairs for method in pair):
+        if one.users.shape != (first := pairs[0][0]).users.shape:
+            raise ValueError(f"{first.label} and {one.label} were measured on {len(first.users)} and {len(one.users)} users")
+    level, found = ALPHA / max(1, judged), []
+    at_once = max(1, AT_ONCE // max(1, len(pairs[0][0].users))) if pairs else 1
+    for start in range(0, len(pairs), at_once):
+        some = pairs[start : start + at_once]
+        of_users = over_users([ours.users - rival.users for ours, rival in some], resamples)
+        found += [_compare_one(ours, rival, users, level) for (ours, rival), users in zip(some, of_users, strict=True)]
+    return found
 
 
 def holm(comparisons: Sequence[Comparison]) -> list[Comparison]:
@@ -206,7 +208,7 @@ def holm(comparisons: Sequence[Comparison]) -> list[Comparison]:
 
 
 def _compare_one(ours: Measured, rival: Measured, users: Evidence, strictest: float) -> Comparison:
-    differences = _differences(ours, rival)
+    differences = ours.users - rival.users
     difference = float(differences.mean())
     runs, both, detectable = None, None, None
     if ours.can_be_judged and rival.can_be_judged:

@@ -12,7 +12,7 @@ def citation(work: Workspace, trials: int, method: Method | None, by: Provenance
     """Sentences about the data, with the checksum of their training part, the protocol, and the versions.
 
     Args:
-        trials: the number of finished trials of the search that found the config; 0 for published settings.
+        trials: the number of finished trials of the method's searches; 0 for published settings.
         method: the method as confirm trained it; None if the study is not confirmed.
         by: the versions that computed the figures.
     """
@@ -36,6 +36,6 @@ def citation(work: Workspace, trials: int, method: Method | None, by: Provenance
             "test split was read once per run, at its last epoch."
         )
         if method.failure:
-            said.append(f"It diverged: {method.failure}.")
+            said.append(f"{method.label} diverged: {method.failure}.")
     libraries = ", ".join(f"{name} {by.dependencies[name]}" for name in ("optuna", "torch", "numba", "numpy"))
     return " ".join([*said, f"Program: {PACKAGE} {by.program}; Python {by.python}, {libraries}."])

@@ -18,7 +18,7 @@ from hpo.confirmation.outcome import Confirmation, confirmation
 from hpo.confirmation.results import BestSoFar, Method, SearchCost, best_so_far, on_validation, search_cost
 from hpo.confirmation.search_caveats import search_caveats
 from hpo.confirmation.standings import Standings
-from hpo.confirmation.statements import late_said
+from hpo.confirmation.statements import late_said, percent_said
 from hpo.confirmation.statistics import Comparison, Word
 from hpo.confirmation.wording import sentences
 from hpo.reporting.best_trials import best_trials_table, short
@@ -304,7 +304,7 @@ def _word(comparison: Comparison) -> str:
         "" if comparison.word is Word.NO_VERDICT else f"{comparison.ours} ",
         comparison.percent(comparison.difference),
     )
-    return f"{subject}{comparison.word}" + ("" if percent is None else f", {percent:+.1f} %")
+    return f"{subject}{comparison.word}" + ("" if percent is None else f", {percent_said(percent)} %")
 
 
 def _cells(baseline: BaselineResult, word: str) -> list[str]:

@@ -19,7 +19,7 @@ def said_of_test_split(test: TestFacts, data: DataFacts) -> list[str]:
 
 
 def check_test_users(study: str, test: TestFacts, data: DataFacts, remedy: str = "") -> None:
-    """Refuse a test split that nothing can be measured on.
+    """Refuse a test split without users.
 
     Args:
         study: the study's name.

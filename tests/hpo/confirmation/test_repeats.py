@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
+from hpo.confirmation.advice import COMPARE, PlannedSeeds
 from hpo.confirmation.evidence import ALPHA, detectable_effect
 from hpo.confirmation.headlines import headline
 from hpo.confirmation.repeats import Repeats, repeats_by_pair
-from hpo.confirmation.statements import COMPARE, verdict
+from hpo.confirmation.statements import verdict
 from hpo.confirmation.statistics import Comparison, Measured, Word, compare
 from hpo.study.names import MAX_SEARCHES
 
@@ -57,16 +56,67 @@ def test_a_method_with_more_seeds_than_the_advised_number_keeps_them():
         degrees = (of_ours + grown) ** 2 / (of_ours**2 / 9 + grown**2 / (count - 1))
         detectable = detectable_effect(comparison.users.error, np.sqrt(of_ours + grown), degrees, ALPHA)
         assert (detectable <= comparison.difference) == does
-    said = verdict(comparison, "ndcg@20", repeats)
+    said = verdict(comparison, "ndcg@20", repeats, seeds=PlannedSeeds(10, frozenset("B")))
     assert said.endswith(f"needs about {repeats.enough} of B (--rival-seeds LOSS={repeats.enough})"), "not fewer of A"
 
 
-def test_both_methods_need_more_seeds_than_either_has():
-    """`--confirm-seeds` alone would leave the rival with its own number."""
-    repeats = Repeats(("seed", "seed"), (5, 2), 9)
+@pytest.mark.parametrize(
+    ("counts", "only", "enough", "limited", "flags"),
+    [
+        ((5, 2), "", 9, "B", "9 of each (--confirm-seeds 9 --rival-seeds LOSS=9)"),
+        ((5, 2), "B", 4, "B", "4 of B (--rival-seeds LOSS=4)"),
+        ((2, 2), "", 4, "AB", "4 of each (--rival-seeds LOSS=4)"),
+        ((2, 2), "A", 7, "A", "7 of A (--confirm-seeds 7 --rival-seeds LOSS=7)"),
+        ((5, 8), "A", 6, "", "6 of A (--confirm-seeds 6)"),
+        ((5, 8), "", 11, "", "11 of each (--confirm-seeds 11)"),
+    ],
+)
+def test_a_rival_with_seeds_of_its_own_needs_its_own_flag(
+    counts: tuple[int, int], only: str, enough: int, limited: str, flags: str
+):
+    """The plan has five seeds. iALS may have more than the other methods without a flag."""
     comparison, _ = compared([[0.4, 0.9, 0.8]], [[0.2, 0.21, 0.25]], lift=0.48)
-    assert verdict(comparison, "ndcg@20", repeats).endswith("about 9 of each (--confirm-seeds 9 --rival-seeds LOSS=9)")
-    assert verdict(comparison, "ndcg@20", repeats, COMPARE).endswith("about 9 of each (NAME=SEED1.csv,...,SEED9.csv)")
+    repeats, seeds = Repeats(("seed", "seed"), counts, enough, only), PlannedSeeds(5, frozenset(limited))
+    assert verdict(comparison, "ndcg@20", repeats, seeds=seeds).endswith(f"about {flags}")
+    of_files = verdict(comparison, "ndcg@20", repeats, COMPARE)
+    assert of_files.endswith(f"of {only or 'each'} (NAME=SEED1.csv,...,SEED{enough}.csv)")
+
+
+def test_a_rival_with_one_seed_of_its_own_needs_its_own_flag():
+    comparison, repeats = compared([[0.5, 0.51, 0.52, 0.5, 0.5]], [[0.4]], lift=0.1)
+    assert comparison.word is Word.NO_VERDICT
+    said = verdict(comparison, "ndcg@20", repeats, seeds=PlannedSeeds(5, frozenset("B")))
+    assert said.endswith(
+        "one seed of B does not show how much training runs vary; confirm with 3 seeds or more (--rival-seeds LOSS=3)"
+    )
+    alike = verdict(comparison, "ndcg@20", repeats)
+    assert alike.endswith("confirm with 3 seeds or more (--confirm-seeds 3)")
+
+
+def test_the_advised_searches_are_not_fewer_than_a_method_has():
+    comparison, _ = compared([[0.4, 0.9, 0.8]], [[0.2, 0.21, 0.25]], lift=0.48)
+    repeats = Repeats(("search", "search"), (5, 3), 4, "B")
+    assert verdict(comparison, "ndcg@20", repeats).endswith("needs about 4 of B (--searches 5)")
+
+
+@pytest.mark.parametrize("scale", [1e89, 1e-90])
+def test_figures_of_any_size_get_the_same_advice(scale: float):
+    ours, rival = np.array([[0.4, 0.9, 0.8]]), np.array([[0.2, 0.21, 0.25]])
+    first, second = (
+        Measured(name, scale * users, [scale * runs[0]])
+        for name, users, runs in (("A", USERS + 0.48, ours), ("B", USERS, rival))
+    )
+    (found,) = compare(first, [second])
+    advised = repeats_by_pair([found], {"A": scale * ours, "B": scale * rival})["A", "B"]
+    (plain,) = compare(Measured("A", USERS + 0.48, [ours[0]]), [Measured("B", USERS, [rival[0]])])
+    assert advised == repeats_by_pair([plain], {"A": ours, "B": rival})["A", "B"]
+    assert advised.enough is not None
+
+
+def test_equal_methods_get_no_advice():
+    (same,) = compare(Measured("A", USERS, [np.full(3, 0.5)]), [Measured("B", USERS, [np.full(3, 0.5)])])
+    assert same.word is Word.UNDECIDED
+    assert repeats_by_pair([same], {"A": [[0.5] * 3], "B": [[0.5] * 3]}) == {}
 
 
 def test_two_deterministic_methods_have_nothing_to_repeat():
@@ -75,6 +125,7 @@ def test_two_deterministic_methods_have_nothing_to_repeat():
     (found,) = compare(first, [second])
     assert found.word is Word.UNDECIDED
     assert repeats_by_pair([found], {"A": [[0.5]], "B": [[0.5]]}) == {}
+    assert verdict(found, "ndcg@20", None, COMPARE, ["A", "B"]).endswith("; only more test users could settle it")
 
 
 def test_a_deterministic_rival_does_not_vary():
@@ -84,7 +135,7 @@ def test_a_deterministic_rival_does_not_vary():
     advice = f"needs about {repeats.enough} of A (--confirm-seeds {repeats.enough})"
     assert verdict(comparison, "ndcg@20", repeats, deterministic=["B"]).endswith(advice), "B has no seeds"
     assert headline(comparison, repeats).endswith(f"about {repeats.enough} seeds of A would be enough")
-    more = Repeats(("seed", "seed"), (3, 3), None, "A")
+    more = Repeats(("seed", "seed"), (3, 3), None, "A", 50)
     assert "even 50 seeds of A would not settle" in verdict(comparison, "ndcg@20", more, deterministic=["B"])
     error = np.std([0.4, 0.9, 0.8], ddof=1) / np.sqrt(repeats.enough)
     assert detectable_effect(comparison.users.error, error, repeats.enough - 1, ALPHA) <= comparison.difference
@@ -108,12 +159,15 @@ def test_beside_searches_the_runs_of_a_method_without_searches_stay_as_they_are(
 
 
 def test_a_difference_that_no_number_of_seeds_decides_gets_no_number():
-    comparison, repeats = compared([[0.5, 0.51, 0.52]], [[0.5, 0.51, 0.519]], lift=0.0)
-    assert (comparison.word, repeats.enough) == (Word.UNDECIDED, None)
     small = "seeds of each method would not settle a difference as small as this one"
-    assert verdict(comparison, "ndcg@20", repeats).endswith(f"; even 50 {small}; more test users might")
-    more = replace(repeats, counts=(60, 60))
-    assert f"; even 60 {small}" in verdict(comparison, "ndcg@20", more)
+    for spread, lift, ending in ((0.0005, 0.0005, "; more test users might"), (0.2, 0.0005, "")):
+        ours, rival = [[0.5, 0.5 + spread, 0.5 - spread]], [[0.5, 0.5 + spread, 0.5 - spread]]
+        comparison, repeats = compared(ours, rival, lift)
+        assert (comparison.word, repeats.enough) == (Word.UNDECIDED, None)
+        assert verdict(comparison, "ndcg@20", repeats).endswith(f"; even 50 {small}{ending}"), "users help if seeds suffice"
+    many = [0.5 + 0.2 * (-1) ** seed for seed in range(60)]
+    comparison, repeats = compared([many], [many[1:]], lift=0.0005)
+    assert f"; even 60 {small}" in verdict(comparison, "ndcg@20", repeats)
 
 
 def test_searches_are_not_advised_beyond_their_largest_number():

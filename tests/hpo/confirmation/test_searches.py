@@ -156,7 +156,7 @@ def test_the_config_of_a_method_that_diverged_says_so(searched: Place):
     )
     content = read_yaml(searched.output / "tiny_mml" / "best.yaml")
     assert content["failure"] == "the loss is nan after epoch 3"
-    assert "It diverged: the loss is nan after epoch 3." in content["citation"]
+    assert "MML tuned diverged: the loss is nan after epoch 3." in content["citation"]
 
 
 def test_the_best_search_on_validation_is_exported(searched_once: Place):

@@ -11,6 +11,7 @@ from typing import Any
 
 from pydantic import JsonValue
 
+from hpo.confirmation.advice import COMPARE as COMMAND
 from hpo.confirmation.caveats import Caveat, CaveatKind
 from hpo.confirmation.evidence import Evidence
 from hpo.confirmation.headlines import headline, headlines, winner_headline
@@ -18,7 +19,6 @@ from hpo.confirmation.league import League, Pair, Span
 from hpo.confirmation.repeats import Repeats
 from hpo.confirmation.results import BestSoFar, Finalist, Method, SearchCost, SearchWinner
 from hpo.confirmation.standings import Standings
-from hpo.confirmation.statements import COMPARE as COMMAND
 from hpo.confirmation.statements import baseline_said, highest_said, statements, tuning_said, verdict, winner_said
 from hpo.confirmation.statistics import Comparison
 from hpo.confirmation.tuning import Tuning
@@ -253,8 +253,8 @@ def all_sentences(objective: str = OBJECTIVE) -> str:
     lines += [f"statement: {verdict(each, objective, command=COMMAND)}" for each in (judged, alone, *close)]
     undecided = compared("CCL", 0.0005, 0.4, family=1)
     mixed = Repeats(("search", "seed"), (3, 4), 6, "MML tuned")
-    none = Repeats(SEEDS, (3, 3), None, more_users=True)
-    for repeats in (Repeats(SEEDS, (3, 3), 7), mixed, none, Repeats(SEEDS, (60, 3), None), Repeats(SEEDS, (5, 3), 8)):
+    none = Repeats(SEEDS, (3, 3), None, most=50)
+    for repeats in (Repeats(SEEDS, (3, 3), 7), mixed, none, replace(none, more_users=True), Repeats(SEEDS, (5, 3), 8)):
         lines.append(f"statement: {verdict(undecided, objective, repeats)}")
         lines.append(f"headline: {headline(undecided, repeats)}")
     lines.append(f"statement: {verdict(undecided, objective, Repeats(SEEDS, (2, 2), 5), COMMAND)}")
