@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from optuna.trial import FrozenTrial, TrialState
 from hpo.study.attributes import RETRY_OF
 from hpo.study.plan import PrunerSpec, SearchPlan
 from hpo.study.starts import count_queued, was_queued
-from hpo.study.trials import attempts
+from hpo.study.trials import retried_by
 
 
 class SeededByTrial(BaseSampler):
@@ -25,7 +26,9 @@ class SeededByTrial(BaseSampler):
 
     The rank is the trial's number minus the number of retries before it; a retry has the rank of the trial that it retries.
     Number and retry are in the storage from the start of a trial, so all workers agree on the rank, and different proposals
-    have different ranks. A search by one worker therefore proposes the same configs with and without interruptions.
+    have different ranks. The samplers see the trials in the order of their ranks: TPE weighs older trials less, and the retry
+    of a start has a higher number than the starts that wait. A search by one worker therefore proposes the same configs with
+    and without interruptions.
 
     Args:
         make: returns a sampler for a seed and the number of queued trials, which do not count as random startup trials.
@@ -40,26 +43,25 @@ class SeededByTrial(BaseSampler):
     def _of(self, study: optuna.Study, trial: FrozenTrial) -> BaseSampler:
         if trial.number != self._number:
             trials = study.get_trials(deepcopy=False)
-            rank = _rank(trial, trials)
-            seed = np.random.SeedSequence([self._seed, rank]).generate_state(1)[0]
+            seed = np.random.SeedSequence([self._seed, ranks(trials)[trial.number]]).generate_state(1)[0]
             self._number, self._sampler = trial.number, self._make(int(seed), count_queued(trials))
         return self._sampler
 
     def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         """Delegate to the sampler of this trial."""
-        return self._of(study, trial).infer_relative_search_space(study, trial)
+        return self._of(study, trial).infer_relative_search_space(InOrderOfRanks(study), trial)
 
     def sample_relative(
         self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
         """Delegate to the sampler of this trial."""
-        return self._of(study, trial).sample_relative(study, trial, search_space)
+        return self._of(study, trial).sample_relative(InOrderOfRanks(study), trial, search_space)
 
     def sample_independent(
         self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
     ) -> Any:
         """Delegate to the sampler of this trial."""
-        return self._of(study, trial).sample_independent(study, trial, param_name, param_distribution)
+        return self._of(study, trial).sample_independent(InOrderOfRanks(study), trial, param_name, param_distribution)
 
     def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
         """Delegate to the sampler of this trial."""
@@ -70,10 +72,34 @@ class SeededByTrial(BaseSampler):
         self._of(study, trial).after_trial(study, trial, state, values)
 
 
-def _rank(trial: FrozenTrial, trials: Sequence[FrozenTrial]) -> int:
-    """A trial's rank in the search, see `SeededByTrial`."""
-    *_, first = attempts(trials, trial.number)
-    return first.number - sum(RETRY_OF in earlier.user_attrs for earlier in trials[: first.number])
+class InOrderOfRanks(optuna.Study):
+    """A study for a sampler: the trials have the order and the numbers that they would have without interruptions."""
+
+    def __init__(self, study: optuna.Study) -> None:
+        self.__dict__.update(vars(study))
+
+    def _get_trials(
+        self, deepcopy: bool = True, states: Container[TrialState] | None = None, use_cache: bool = False
+    ) -> list[FrozenTrial]:
+        trials = super()._get_trials(deepcopy=False, use_cache=use_cache)
+        if any(RETRY_OF in trial.user_attrs for trial in trials):
+            pairs = sorted(zip(ranks(trials), trials, strict=True), key=lambda pair: (pair[0], pair[1].number))
+            trials = [copy.copy(trial) for _, trial in pairs]
+            for number, trial in enumerate(trials):
+                trial.number = number
+        found = [trial for trial in trials if states is None or trial.state in states]
+        return copy.deepcopy(found) if deepcopy else found
+
+
+def ranks(trials: Sequence[FrozenTrial]) -> list[int]:
+    """The rank of each trial of a study, see `SeededByTrial`."""
+    found: list[int] = []
+    retries = 0
+    for number, trial in enumerate(trials):
+        before = retried_by(trial)
+        found.append(number - retries if before is None else found[before])
+        retries += RETRY_OF in trial.user_attrs
+    return found
 
 
 def make_sampler(plan: SearchPlan, lanes: int = 1) -> BaseSampler:
@@ -107,7 +133,7 @@ def make_pruner(spec: PrunerSpec, epochs: int) -> BasePruner:
 class AfterProposed(BasePruner):
     """Wraps a pruner: prunes only after `n_startup_trials` complete trials that were not queued.
 
-    The starts resemble each other, so they say little about the median.
+    The starts resemble each other, so alone they say little about the median. They are part of it all the same.
     """
 
     def __init__(self, pruner: BasePruner, n_startup_trials: int) -> None:

@@ -121,9 +121,15 @@ def attempts(trials: Sequence[FrozenTrial], number: int) -> Iterator[FrozenTrial
     """Yield a trial, the trial that it retries, and so on to the first attempt."""
     trial = trials[number]
     yield trial
-    while isinstance(before := trial.user_attrs.get(RETRY_OF), int) and 0 <= before < trial.number:
+    while (before := retried_by(trial)) is not None:
         trial = trials[before]
         yield trial
+
+
+def retried_by(trial: FrozenTrial) -> int | None:
+    """The number of the trial that this one retries; None if it is a first attempt."""
+    before = trial.user_attrs.get(RETRY_OF)
+    return before if isinstance(before, int) and 0 <= before < trial.number else None
 
 
 def is_lost(trial: FrozenTrial) -> bool:

@@ -7,6 +7,7 @@ import pytest
 from optuna.trial import TrialState
 
 from hpo.search.claims import CLAIM_SECONDS, Reaper
+from hpo.study.attributes import RETRY_OF, START_MARK
 from hpo.study.plan import PrunerSpec
 from hpo.study.sampling import make_pruner, make_sampler
 from hpo.study.spec import StudySpec
@@ -78,6 +79,34 @@ def test_a_trial_with_a_killed_worker_is_sampled_again_to_the_same_parameters(
     assert reaper.reap() == [4]
     study.sampler = make_sampler(of.search)
     assert parts + drawn(study, of, 3) == whole
+
+
+@pytest.mark.parametrize("name", ["tpe", "gp"])
+@pytest.mark.parametrize("lost", [0, 1, 3])
+def test_a_start_that_is_interrupted_changes_no_later_proposal(name: str, lost: int):
+    """Four starts wait in a queue, so the retry of one has a higher number. TPE weighs old trials less from 25 on."""
+    of = spec(1).override({"search.sampler.name": name, "search.sampler.n_startup_trials": 3})
+    starts = [{"margin": margin, "negative_weight": 10.0 + 50.0 * margin} for margin in (0.2, 0.9, 0.5, 0.7)]
+    assert starts[0].keys() == of.space.boxes().keys()
+
+    def search(interrupted: int | None) -> list[dict[str, float]]:
+        study = optuna.create_study(sampler=make_sampler(of.search), direction="maximize")
+        for number, params in enumerate(starts):
+            study.enqueue_trial(params, user_attrs={START_MARK: str(number)})
+        found: dict[int, dict[str, float]] = {}
+        while len(found) < (60 if name == "tpe" else 9):
+            trial = study.ask(fixed_distributions=of.space.boxes())
+            first = trial.user_attrs.get(RETRY_OF, trial.number)
+            if trial.number == interrupted:
+                study.enqueue_trial(trial.params, user_attrs={**trial.user_attrs, RETRY_OF: trial.number})
+                study.tell(trial, state=TrialState.FAIL)
+                continue
+            rank = first - (0 if interrupted is None or first <= len(starts) - 1 else 1)
+            found[rank] = trial.params
+            study.tell(trial, -abs(trial.params["margin"] - 0.6))
+        return [found[rank] for rank in sorted(found)]
+
+    assert search(interrupted=lost) == search(interrupted=None)
 
 
 @pytest.mark.parametrize("name", ["tpe", "random", "qmc"])
