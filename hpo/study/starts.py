@@ -31,8 +31,9 @@ class Start:
 def starts_of(spec: StudySpec) -> tuple[list[Start], str]:
     """The first trials of a search in order; and why the published config is not among them, or an empty text.
 
-    They are the published config, or the nearest one in the space; then `search.starts` others: configs that were published
-    for other data, then copies of the first one, moved at random with the search's seed.
+    They are the published config, or the nearest one in the space; then at most `search.starts` others: configs that were
+    published for other data, then copies of the first one, moved at random with the search's seed. None has the parameters of
+    another.
     """
     epochs, seed = spec.search.epochs, spec.search.seed
     published = spec.published(epochs, seed)
@@ -53,9 +54,11 @@ def starts_of(spec: StudySpec) -> tuple[list[Start], str]:
         if params is not None and params not in [start.params for start in found]:
             found.append(Start(START_MARK, settings_of(dataset), params))
     found = found[: 1 + spec.search.starts]
-    copies = spec.search.starts + 1 - len(found)
-    moved = (spec.space.moved(first.params, SPREAD, np.random.default_rng([seed, number])) for number in range(1, copies + 1))
-    return [*found, *(Start(START_MARK, f"{label}, moved {k}", params) for k, params in enumerate(moved, start=1))], why_not
+    for number in range(1, spec.search.starts + 2 - len(found)):
+        params = spec.space.moved(first.params, SPREAD, np.random.default_rng([seed, number]))
+        if params not in [start.params for start in found]:
+            found.append(Start(START_MARK, f"{label}, moved {number}", params))
+    return found, why_not
 
 
 def enqueue_starts(study: optuna.Study, spec: StudySpec) -> str:

@@ -54,6 +54,17 @@ def test_moved_copies_are_near_inside_the_space_and_reproducible():
     assert starts_of(of.override({"search.seed": 1}))[0][2:] != starts[2:]
 
 
+@pytest.mark.parametrize(
+    ("space", "count"), [({"name": "softmax_ce", "also": ["dim"]}, 1), ({"name": "bpr", "also": ["l2"]}, 4)]
+)
+def test_no_start_is_tried_twice(space: dict[str, Any], count: int):
+    """A choice is not moved, and a number at the end of its range may stay there."""
+    starts, _ = starts_of(spec(space, "demo", starts=4))
+    params = [start.params for start in starts]
+    assert len(params) == len({str(each) for each in params})
+    assert len(params) <= count
+
+
 def test_a_rival_has_as_many_starts():
     ours = spec({"name": "mml"})
     for loss in ("ccl", "bsl", "sl"):
