@@ -95,7 +95,7 @@ def training_key(
         "seen": seen.checksum,
         "held_out": None if held_out is None else held_out.checksum,
         "engine": choice.name,
-        "cache_version": cache_version(choice.name, config.loss.name),
+        "cache_version": cache_version(choice.name, config.loss.name, config.negatives.name),
         **({"code": code} if (code := code_of(config.loss.name)) else {}),
         **rounding(choice),
     }

@@ -91,7 +91,7 @@ class RunKey:
     @property
     def cache_version(self) -> int:
         """The version of the trained numbers, see `trainers.engines.cache_versions`."""
-        return cache_versions.cache_version(self.engine, self.config.loss.name)
+        return cache_versions.cache_version(self.engine, self.config.loss.name, self.config.negatives.name)
 
     @property
     def code(self) -> str:

@@ -145,7 +145,7 @@ def definition_of(spec: StudySpec, data: SplitData, engine: str) -> Definition:
     fixed["search"]["evaluation"] = spec.search.evaluation
     fixed["config"] = {key: value for key, value in spec.fixed.to_dict().items() if key not in ("loss", "epochs", "seed")}
     loss = spec.space.loss_name
-    version = cache_version(engine, loss)
+    version = cache_version(engine, loss, spec.fixed.negatives.name)
     return Definition(**fixed, **checksums, engine=engine, code=code_of(loss) or None, numbers_version=version)
 
 

@@ -14,6 +14,9 @@ ENGINE_VERSIONS = {"torch": 2, "numba": 1, "triton": 1}
 # By (engine, loss), added to the engine's version: raise it if only this loss changes. A new loss needs no line.
 LOSS_VERSIONS = {(engine, "psl"): 1 for engine in ENGINE_VERSIONS}
 
+# By (engine, negatives), added likewise: raise it if only these negatives change.
+NEGATIVES_VERSIONS = {("torch", "hard"): 1}
+
 BASELINE_VERSION = 2  # for the lists of `trainers.baselines`
 
 FIGURES_VERSION = 1  # for figures of a finished run's vectors or of a baseline's lists, see `hpo.runs.train`
@@ -22,10 +25,10 @@ FIGURES_VERSION = 1  # for figures of a finished run's vectors or of a baseline'
 ROUNDING_LIBRARIES = {"torch": ("torch",), "numba": ("numba", "llvmlite"), "triton": ("triton", "torch")}
 
 
-def cache_version(engine: str, loss: str) -> int:
-    """The version of the numbers that an engine computes with a loss; it never decreases.
+def cache_version(engine: str, loss: str, negatives: str) -> int:
+    """The version of the numbers that an engine computes with a loss and negatives, by their names; it never decreases.
 
     Raises:
         KeyError: an engine without a line in ENGINE_VERSIONS.
     """
-    return ENGINE_VERSIONS[engine] + LOSS_VERSIONS.get((engine, loss), 0)
+    return ENGINE_VERSIONS[engine] + LOSS_VERSIONS.get((engine, loss), 0) + NEGATIVES_VERSIONS.get((engine, negatives), 0)

@@ -27,7 +27,8 @@ MAX_DRAWS = 10  # draws of a negative, while the user has seen the drawn item
 
 @dataclass(frozen=True, kw_only=True, config=SETTINGS)
 class Hard(Negatives):
-    """Dynamic negative sampling (Zhang et al., SIGIR 2013): for each negative the highest scoring of `pool` uniform items.
+    """Dynamic negative sampling (Zhang et al., SIGIR 2013): for each negative the highest scoring of those of `pool` uniform
+    items that the user has not seen; the first item of the pool if the user has seen them all.
 
     Attributes:
         count: negatives for each positive.
@@ -51,8 +52,10 @@ class HardSampler(Sampler):
 
     def draw(self, step: ScoredStep) -> NDArray[np.int64]:
         ids = rng.integers(step.stream(), step.slots(self.count * self.pool), self.seen.n_items)
+        seen = self.seen.contains(np.broadcast_to(step.users[:, None], ids.shape), ids)
         with torch.no_grad():
             scores = step.scores(ids)
+            scores = scores.masked_fill(torch.from_numpy(seen).to(scores.device), -torch.inf)
         pools = ids.reshape(len(ids), self.count, self.pool)
         hardest = scores.view(pools.shape).argmax(2, keepdim=True).cpu().numpy()
         return np.take_along_axis(pools, hardest, 2)[:, :, 0]

@@ -84,7 +84,7 @@ def trained(engine: Any, name: str, config: TrainConfig) -> dict[str, Any]:
     epochs = [engine.epoch()[0] for _ in range(config.epochs)]
     vectors = engine.vectors(0)
     return {
-        VERSION: cache_version(name, config.loss.name),
+        VERSION: cache_version(name, config.loss.name, config.negatives.name),
         "losses": [epoch.loss for epoch in epochs],
         "metrics": epochs[-1].metrics,
         "sums": [float(np.abs(table.astype(np.float64)).sum()) for table in vectors],
@@ -156,8 +156,9 @@ def test_other_numbers_under_an_old_version_are_not_recorded(tmp_path: Path):
 
 
 def test_a_version_never_falls_when_a_loss_gets_its_own(monkeypatch: pytest.MonkeyPatch):
-    before, of_torch = cache_version("numba", "mml"), cache_version("torch", "mml")
+    before, of_torch = cache_version("numba", "mml", "uniform"), cache_version("torch", "mml", "uniform")
     monkeypatch.setitem(LOSS_VERSIONS, ("numba", "mml"), LOSS_VERSIONS.get(("numba", "mml"), 0) + 1)
-    assert cache_version("numba", "mml") == before + 1
-    assert cache_version("torch", "mml") == of_torch
+    assert cache_version("numba", "mml", "uniform") == before + 1
+    assert cache_version("torch", "mml", "uniform") == of_torch
+    assert cache_version("torch", "mml", "hard") == of_torch + 1, "hard negatives have changed once"
     assert set(ENGINE_VERSIONS) == set(ENGINES) == set(ROUNDING_LIBRARIES), "a new engine has a line in each table"
