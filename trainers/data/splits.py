@@ -18,6 +18,7 @@ log = logging.getLogger(__name__)
 
 How = Literal["random", "last", "leave_one_out", "time"]
 SEED = 2024
+MOST_EQUAL = 0.5  # if more of a user's successive times are equal, they do not order the data
 MOST_SORTED = 0.95  # if more users have ascending items, the data were sorted by id and have no order of time
 SORTED_AT_LEAST = 3  # users with fewer items are not counted for that
 
@@ -110,15 +111,27 @@ def check_order(interactions: Interactions) -> None:
     """Check that each user's interactions have an order of time.
 
     Raises:
-        InputError: they have no order, or are sorted by id.
+        InputError: they have no order, or are sorted by id, because there are no times or most of them are equal.
     """
     if interactions.order is None:
         raise InputError(NEEDS_ORDER)
-    if interactions.times is None and (share := share_sorted(interactions)) > MOST_SORTED:
+    equal = share_of_equal_times(interactions)
+    if equal > MOST_EQUAL and (share := share_sorted(interactions)) > MOST_SORTED:
+        times = "" if interactions.times is None else f", {100 * equal:.0f} % of a user's successive times are equal"
         raise InputError(
-            f"the data must be in the order of time, and {100 * share:.0f} % of the users have their items sorted by id; use "
-            "the original files, or split at random"
+            f"the data must be in the order of time{times}, and {100 * share:.0f} % of the users have their items sorted by id; "
+            "use the original files, or split at random"
         )
+
+
+def share_of_equal_times(interactions: Interactions) -> float:
+    """The share of a user's successive pairs with the same time; 1 without times."""
+    if interactions.times is None or interactions.order is None:
+        return 1.0
+    by_time = np.lexsort((interactions.order, interactions.users))
+    users, times = interactions.users[by_time], interactions.times[by_time]
+    of_one = users[1:] == users[:-1]
+    return float((times[1:] == times[:-1])[of_one].mean()) if of_one.any() else 0.0
 
 
 def share_sorted(interactions: Interactions) -> float:

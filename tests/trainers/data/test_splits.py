@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trainers import InputError, Interactions, hold_out
-from trainers.data.splits import How, check_order, hold_out_counts, share_sorted, split
+from trainers.data.splits import How, check_order, hold_out_counts, share_of_equal_times, share_sorted, split
 
 Pair = tuple[int, int]
 
@@ -170,6 +170,18 @@ class TestLast:
     def test_sorted_items_with_times_are_accepted(self) -> None:
         pairs = [(user, item) for user in range(40) for item in range(4)]
         check_order(made(pairs, [float(number) for number in range(160)]))
+        check_order(made(pairs, [0.0, 0.0, 1.0, 2.0] * 40))
+
+    def test_equal_times_do_not_order_sorted_items(self) -> None:
+        """Each user has one time, or three of four times alike: the last item would be the one with the highest id."""
+        pairs = [(user, item) for user in range(40) for item in range(4)]
+        assert share_of_equal_times(made(pairs, [0.0, 0.0, 1.0, 2.0] * 40)) == pytest.approx(1 / 3)
+        for times, share in (([7.0] * 160, 100), ([0.0, 0.0, 0.0, 1.0] * 40, 67)):
+            words = rf"must be in the order of time, {share} % of a user's successive times are equal, and 100 % of the users"
+            with pytest.raises(InputError, match=words):
+                split(made(pairs, times), "last")
+        mixed = [(user, item) for user in range(40) for item in (2, 0, 3, 1)]
+        assert len(split(made(mixed, [7.0] * 160), "last").held_out) == 40, "the lines are not sorted by id"
 
     def test_users_with_two_items_do_not_show_whether_items_are_sorted(self) -> None:
         assert share_sorted(made([(0, 1), (0, 2), (1, 0), (1, 3)])) == 0.0
