@@ -119,8 +119,8 @@ def check_order(interactions: Interactions) -> None:
     if equal > MOST_EQUAL and (share := share_sorted(interactions)) > MOST_SORTED:
         times = "" if interactions.times is None else f", {100 * equal:.0f} % of a user's successive times are equal"
         raise InputError(
-            f"the data must be in the order of time{times}, and {100 * share:.0f} % of the users have their items sorted by id; "
-            "use the original files, or split at random"
+            f"the data must be in the order of time{times}, and {100 * share:.0f} % of the users have their items sorted by "
+            "id; use the original files, or split at random"
         )
 
 
