@@ -248,6 +248,10 @@ GOOD: dict[str, Any] = {
         ({"item_vectors": np.ones((4, 2))}, "vectors must be"),
         ({"user_vectors": np.full((2, 3), np.nan)}, "must be finite"),
         ({"item_vectors": np.full((4, 3), np.inf)}, "must be finite"),
+        ({"item_vectors": np.full((4, 3), 1e300)}, "must be finite in float32"),
+        ({"user_vectors": [[1.0] * 3] * 2}, "vectors must be NumPy arrays of numbers, got a list; convert"),
+        ({"item_vectors": np.ones((4, 3), object)}, "got one of dtype object; convert"),
+        ({"user_vectors": np.array(1.0)}, r"vectors must be \(2, d\) and \(4, d\), got \(\)"),
         ({"held_out": interactions(2, 5, [(0, 1)])}, "must have the same ids"),
         ({"held_out": interactions(2, 4, [])}, "held_out must have pairs to evaluate on"),
         ({"ks": ()}, "a metric needs a cut-off, got recall, ndcg; write recall@20"),
@@ -266,6 +270,7 @@ def test_bad_input_is_refused(change: dict[str, Any], message: str) -> None:
     [
         ({"user_vectors": np.ones((3, 3))}, r"vectors must be \(2, d\) and \(4, d\)"),
         ({"item_vectors": np.full((4, 3), np.nan)}, "must be finite"),
+        ({"user_vectors": np.full((2, 3), -1e300)}, "must be finite in float32"),
         ({"users": [0, 2]}, r"users must be a list of ids between 0 and 1, got \[0 2\]"),
         ({"users": np.array([0, 2])}, r"users must be a list of ids between 0 and 1, got \[0 2\]"),
         ({"users": np.array([-1])}, "users must be a list of ids"),
