@@ -13,7 +13,7 @@ import pandas as pd
 
 from trainers.data.demo import make_demo
 from trainers.data.facts import DataFacts, TestFacts
-from trainers.data.frames import raw_of_frame
+from trainers.data.frames import options_of_frame, raw_of_frame
 from trainers.data.interactions import Interactions, RawIds
 from trainers.data.options import DataOptions, ValidationSplit
 from trainers.data.prepare import Prepared, TestData, adopt, prepare, together
@@ -83,7 +83,7 @@ class Dataset:
         Raises:
             InputError: a missing column, a value that cannot be read, or unknown options.
         """
-        origin = _Table(raw_of_frame(frame, user, item, rating, time), checked(DataOptions, options, "data"))
+        origin = _Table(raw_of_frame(frame, user, item, rating, time), options_of_frame(options))
         return _dataset(name, prepare(name, origin.raw, None, origin.options, alone=True), origin)
 
     @property
