@@ -136,8 +136,9 @@ def train(
             again. It is deleted at the end of the iteration.
 
     Raises:
-        InputError: an engine or device that is unknown, absent or cannot run the config; no training pairs; held-out pairs
-            that are seen; evaluate_every below 1; an unknown metric; or `checkpoint` is a file that is no checkpoint.
+        InputError: an engine or device that is unknown, absent or cannot run the config; no training pairs, or none that the
+            config's negatives can be drawn for; held-out pairs that are seen; evaluate_every below 1; an unknown metric; or
+            `checkpoint` is a file that is no checkpoint.
     """
     if checkpoint is not None:
         refuse_others(Path(checkpoint))
@@ -146,6 +147,7 @@ def train(
     choice = choose_engine(config, engine, device)
     log.info("engine %s on %s: %s", choice.name, choice.device, choice.reason)
     made = make_engine(choice, seen, held_out, every(evaluate_every), should_stop=should_stop, metrics=metrics)
+    config.negatives.check(seen)
     if checkpoint is None:
         return Run(made, config)
     return Run(made, config, checkpoint=CheckpointFile(Path(checkpoint), training_key(config, seen, held_out, choice)))

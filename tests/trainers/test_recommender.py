@@ -183,6 +183,6 @@ def test_a_model_of_a_dataset_made_by_hand_can_be_read_again(kind: object, tmp_p
 
 def test_a_model_that_cannot_be_read_is_not_saved(model: Recommender, tmp_path: Path) -> None:
     broken = replace(model, user_ids=np.array(["a", "b", "\ud800"]))
-    with pytest.raises(InputError, match="a model must be whole to be saved: .*; make it with Recommender.of"):
+    with pytest.raises(InputError, match=r"a model must be whole to be saved: .*; make it with Recommender.of"):
         broken.save(tmp_path / "model.npz")
     assert not (tmp_path / "model.npz").exists()

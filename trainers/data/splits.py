@@ -75,8 +75,8 @@ def split(train: Interactions, how: How = "random", fraction: float = 0.1, seed:
         seed: seed of `random`.
 
     Raises:
-        InputError: an unknown `how`, a fraction or a seed out of range, data without the order or the times that `how` needs, or
-            no pair that can be held out.
+        InputError: an unknown `how`, a fraction or a seed out of range, data without the order or the times that `how` needs,
+            or no pair that can be held out.
     """
     if how not in get_args(How):
         raise InputError(unknown("split", how, get_args(How)))
