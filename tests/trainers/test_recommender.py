@@ -186,3 +186,14 @@ def test_a_model_that_cannot_be_read_is_not_saved(model: Recommender, tmp_path: 
     with pytest.raises(InputError, match=r"a model must be whole to be saved: .*; make it with Recommender.of"):
         broken.save(tmp_path / "model.npz")
     assert not (tmp_path / "model.npz").exists()
+
+
+def test_all_data_count_test_pairs_for_the_limits_too(tmp_path: Path) -> None:
+    """As docs/own-data.md says: ale has one pair in train and one in test."""
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "train.csv").write_text("user,item\nann,tea\nbob,tea\nann,milk\nbob,milk\nann,ale\n")
+    (tmp_path / "own" / "test.csv").write_text("user,item\nbob,ale\ncy,tea\n")
+    assert load_dataset(str(tmp_path / "own"), min_item=2).item_ids.tolist() == ["milk", "tea"]
+    every = load_all(str(tmp_path / "own"), min_item=2)
+    assert every.item_ids.tolist() == ["ale", "milk", "tea"]
+    assert every.user_ids.tolist() == ["ann", "bob", "cy"]

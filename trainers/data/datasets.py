@@ -196,6 +196,9 @@ def load_dataset(name: str | Path, data_dir: str | Path | None = None, **options
 def load_all(name: str | Path, data_dir: str | Path | None = None, **options: Any) -> Dataset:
     """All interactions, including the test split, to train the final model after all measurements.
 
+    With train and test files the limits k_core, min_user and min_item count test pairs, too, so that it may have more users and
+    items than `load_dataset`.
+
     Args:
         name, data_dir, options: see `load_dataset`.
 
