@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from numbers import Real
 from typing import Literal, get_args
 
 import numpy as np
@@ -80,7 +79,7 @@ def split(train: Interactions, how: How = "random", fraction: float = 0.1, seed:
     """
     if how not in get_args(How):
         raise InputError(unknown("split", how, get_args(How)))
-    if not isinstance(fraction, Real) or not 0.0 < fraction < 1.0:
+    if not isinstance(fraction, (int, float, np.floating)) or not 0.0 < fraction < 1.0:
         raise InputError(f"the fraction held out must be a number between 0 and 1, got {shown(fraction)}; give one such as 0.1")
     seed = whole("seed", seed, least=0)
     if how == "time":
