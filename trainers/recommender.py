@@ -19,6 +19,7 @@ from trainers.errors import InputError, first_line
 from trainers.files import check_regular, read_arrays, write_bytes
 from trainers.metrics.accuracy import evaluate
 from trainers.text import SHOWN, clipped, shown
+from trainers.validation import whole
 from trainers.vectors import check_vectors
 
 FORMAT = 1
@@ -75,7 +76,7 @@ class Recommender:
             A row per recommendation with columns user, item (raw ids), rank (from 1) and score, users in the given order.
 
         Raises:
-            InputError: unknown users, a single id instead of a list, or k below 1.
+            InputError: unknown users, a single id instead of a list, or k that is no whole number of at least 1.
         """
         users = [*users] if isinstance(users, Iterator) else users
         if users is not None and (isinstance(users, str) or not isinstance(users, Iterable)):
@@ -83,6 +84,7 @@ class Recommender:
         chosen = np.arange(len(self.user_ids)) if users is None else self._rows(users)
         from trainers.metrics.ranking import recommend  # loads numba and torch, which takes seconds
 
+        k = min(whole("k", k), len(self.item_ids))  # no list is longer
         lists = recommend(self.users, self.items, seen=self.seen, users=chosen, k=k)
         row, rank = np.nonzero(lists >= 0)
         item = lists[row, rank]
@@ -107,25 +109,29 @@ class Recommender:
         return evaluate(self.users, self.items, seen=dataset.train, held_out=held_out, ks=ks)
 
     def save(self, path: str | Path) -> None:
-        """Write an .npz file without pickled objects.
+        """Write an .npz file without pickled objects. Ids that are neither whole numbers nor text are written as text.
 
         Raises:
-            InputError: another ending, or the file cannot be written.
+            InputError: another ending, a model that `load` would refuse, or the file cannot be written.
         """
         path = Path(path)
         if path.suffix != ENDING:
             raise InputError(f"a model must be saved in a file that ends in {ENDING}, got {path}; give another name")
+        arrays = {
+            "users": self.users,
+            "items": self.items,
+            "user_ids": _plain(self.user_ids),
+            "item_ids": _plain(self.item_ids),
+            "seen_indptr": self.seen.indptr,
+            "seen_items": self.seen.items,
+            "facts": np.array([str(FORMAT), self.data, str(self.knows_test)]),
+        }
+        try:
+            self._of_arrays(arrays)
+        except ValueError as error:
+            raise InputError(f"a model must be whole to be saved: {error}; make it with Recommender.of") from None
         file = BytesIO()
-        np.savez_compressed(
-            file,
-            users=self.users,
-            items=self.items,
-            user_ids=self.user_ids,
-            item_ids=self.item_ids,
-            seen_indptr=self.seen.indptr,
-            seen_items=self.seen.items,
-            facts=np.array([str(FORMAT), self.data, str(self.knows_test)]),
-        )
+        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
         write_bytes(path, file.getvalue(), make_folder=False)  # atomic: an earlier model is not lost
 
     @classmethod
@@ -184,3 +190,9 @@ class Recommender:
             more = f" and {len(missing) - MOST_USERS} more" if len(missing) > MOST_USERS else ""
             raise InputError(f"unknown users {names}{more}; the model knows {len(index):,} users, such as {known}")
         return np.array([index[str(user)] for user in users], np.int64)
+
+
+def _plain(ids: RawIds) -> RawIds:
+    """Ids as whole numbers or text, the only types in a file."""
+    ids = np.asarray(ids)
+    return ids if ids.dtype.kind in "iU" else np.array([str(one) for one in ids.tolist()], np.str_)

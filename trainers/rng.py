@@ -1,6 +1,6 @@
 """Counter-based randomness: every draw is a function of (seed, purpose, epoch, position), independent of earlier draws.
 
-So the numbers of a run do not depend on lane, worker or thread count, and are equal in all engines. The generator is
+So the draws of a run do not depend on lane, worker or thread count, and are equal in all engines. The generator is
 SplitMix64 (Steele, Lea, Flood, OOPSLA 2014): `bits(key, counter) = mix64(key + (counter + 1) * GOLDEN)`. The functions in the
 inner loops of engines (`mix64`, `bits`, `below`, `feistel`) accept NumPy arrays and numba scalars: one definition for all
 engines. All values are uint64; with Python ints, numba would convert them to float.

@@ -65,11 +65,20 @@ class Run:
         self._job = _Job(config, checkpoint)
         self._epochs = self._train()
         self._last: EpochResult | None = None
+        self._failure: BaseException | None = None
 
     def __iter__(self) -> Iterator[EpochResult]:
         return self._epochs
 
     def _train(self) -> Iterator[EpochResult]:
+        """Train and yield epochs; keep the error that ends them."""
+        try:
+            yield from self._rounds()
+        except BaseException as error:
+            self._failure = error
+            raise
+
+    def _rounds(self) -> Iterator[EpochResult]:
         """Train and yield epochs. The lane is not freed after the last epoch, so that the vectors can be read."""
         jobs = iter([self._job])
         for ((_, result),) in LaneRunner[_Job](self._engine).rounds(lambda free: islice(jobs, free)):
@@ -90,9 +99,11 @@ class Run:
             self._job.checkpoint.delete()
 
     def finish(self) -> EpochResult:
-        """Train the remaining epochs; returns the last one."""
+        """Train the remaining epochs; returns the last one. If training has failed, its error is raised again."""
         for _ in self._epochs:
             pass
+        if self._failure is not None:
+            raise self._failure
         assert self._last is not None  # a config has at least one epoch
         return self._last
 
@@ -125,8 +136,9 @@ def train(
             again. It is deleted at the end of the iteration.
 
     Raises:
-        InputError: an engine or device that is unknown, absent or cannot run the config; no training pairs; held-out pairs
-            that are seen; evaluate_every below 1; an unknown metric; or `checkpoint` is a file that is no checkpoint.
+        InputError: an engine or device that is unknown, absent or cannot run the config; no training pairs, or none that the
+            config's negatives can be drawn for; held-out pairs that are seen; evaluate_every below 1; an unknown metric; or
+            `checkpoint` is a file that is no checkpoint.
     """
     if checkpoint is not None:
         refuse_others(Path(checkpoint))
@@ -135,6 +147,7 @@ def train(
     choice = choose_engine(config, engine, device)
     log.info("engine %s on %s: %s", choice.name, choice.device, choice.reason)
     made = make_engine(choice, seen, held_out, every(evaluate_every), should_stop=should_stop, metrics=metrics)
+    config.negatives.check(seen)
     if checkpoint is None:
         return Run(made, config)
     return Run(made, config, checkpoint=CheckpointFile(Path(checkpoint), training_key(config, seen, held_out, choice)))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Annotated, Any, TypeVar
 
+import numpy as np
 from pydantic import AfterValidator, ConfigDict, Field, GetCoreSchemaHandler, Strict, TypeAdapter, ValidationError
 from pydantic_core import InitErrorDetails, core_schema
 
@@ -99,6 +100,20 @@ def _inside(name: str, error: ValidationError) -> ValidationError:
 def choice(kind: str, table: Mapping[str, type], otherwise: str = "") -> Any:
     """The annotation of a field whose value is an instance of one of a table's classes, chosen by `name`."""
     return Annotated[Any, Choice(kind, table, otherwise)]
+
+
+def whole(what: str, value: Any, least: int = 1) -> int:
+    """`value` as an int, NumPy's included, between `least` and the largest number of 63 bits.
+
+    Raises:
+        InputError: it is no whole number, or outside of these limits; `what` names it.
+    """
+    if not isinstance(value, (int, np.integer)):
+        raise InputError(f"{what} must be a whole number, got {shown(value)}; give one of at least {least}")
+    if value < least or value >= 2**63:
+        limit = f"at least {least}" if value < least else f"below {2**63}"
+        raise InputError(f"{what} must be {limit}, got {value}; give another")
+    return int(value)
 
 
 def checked(cls: type[Checked], mapping: object, where: str) -> Checked:

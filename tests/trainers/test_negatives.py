@@ -13,10 +13,12 @@ import torch
 from numpy.typing import NDArray
 from scipy import stats
 
-from trainers import InputError, Interactions, TrainConfig
+from trainers import InputError, Interactions, TrainConfig, train
 from trainers.negatives import NEGATIVES, NoNegatives, ScoredStep, Unseen
 from trainers.negatives.adaptive import TwoStageSampler
 from trainers.rng import Purpose
+
+from ..loss_cases import LOSS_CASES
 
 N_USERS, N_ITEMS, DIM = 6, 30, 5
 
@@ -266,6 +268,20 @@ def test_data_without_items_to_draw_are_refused() -> None:
         for refuse in (negatives.check, negatives.sampler):
             with pytest.raises(InputError, match=words):
                 refuse(everything)
+
+
+@pytest.mark.parametrize(
+    "settings", [{"loss": {"name": "bpr"}, "negatives": {"name": "in_batch"}}, {"loss": LOSS_CASES["directau"]}]
+)
+def test_in_batch_and_losses_without_negatives_need_two_pairs(settings: dict[str, Any]) -> None:
+    """With one pair no step would train anything."""
+    config = TrainConfig.from_dict(settings | {"epochs": 1})
+    one, two = (Interactions.from_pairs(np.arange(n), np.arange(n), 2, 2) for n in (1, 2))
+    with pytest.raises(InputError, match="the training data must have at least 2 pairs, got 1; use more data"):
+        train(config, one, device="cpu")
+    with pytest.raises(InputError, match="at least 2 pairs, got 1"):
+        config.negatives.sampler(one)
+    assert train(config, two, engine="torch", device="cpu").finish().loss != 0.0
 
 
 @pytest.mark.parametrize("name", ALL)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -161,3 +162,38 @@ def test_items_with_a_low_rating_of_the_user_are_not_recommended(tmp_path: Path,
         if not all_data  # one of them is the test pair
     }
     assert "ale" not in set(model.recommend(["ann"])["item"])
+
+
+def test_lists_may_be_asked_for_longer_than_any(model: Recommender) -> None:
+    pd.testing.assert_frame_equal(model.recommend(k=1_000_000_000), model.recommend(k=20))
+    with pytest.raises(InputError, match=r"k must be a whole number, got 2.5"):
+        model.recommend(k=2.5)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("kind", [object, np.uint8, "S1"])
+def test_a_model_of_a_dataset_made_by_hand_can_be_read_again(kind: object, tmp_path: Path) -> None:
+    train = Interactions.from_pairs(np.array([0, 1]), np.array([0, 1]), 2, 2)
+    dataset = Dataset("mine", train, np.array([7, 9]).astype(kind), np.array([1, 2]).astype(object))  # type: ignore[call-overload]
+    model = Recommender.of(dataset, np.eye(2), np.eye(2))
+    model.save(tmp_path / "model.npz")
+    again = Recommender.load(tmp_path / "model.npz")
+    assert again.recommend(again.user_ids.tolist()[:1])["item"].tolist() == ["2"]
+    assert len(again.recommend()) == len(model.recommend())
+
+
+def test_a_model_that_cannot_be_read_is_not_saved(model: Recommender, tmp_path: Path) -> None:
+    broken = replace(model, user_ids=np.array(["a", "b", "\ud800"]))
+    with pytest.raises(InputError, match=r"a model must be whole to be saved: .*; make it with Recommender.of"):
+        broken.save(tmp_path / "model.npz")
+    assert not (tmp_path / "model.npz").exists()
+
+
+def test_all_data_count_test_pairs_for_the_limits_too(tmp_path: Path) -> None:
+    """As docs/own-data.md says: ale has one pair in train and one in test."""
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "train.csv").write_text("user,item\nann,tea\nbob,tea\nann,milk\nbob,milk\nann,ale\n")
+    (tmp_path / "own" / "test.csv").write_text("user,item\nbob,ale\ncy,tea\n")
+    assert load_dataset(str(tmp_path / "own"), min_item=2).item_ids.tolist() == ["milk", "tea"]
+    every = load_all(str(tmp_path / "own"), min_item=2)
+    assert every.item_ids.tolist() == ["ale", "milk", "tea"]
+    assert every.user_ids.tolist() == ["ann", "bob", "cy"]

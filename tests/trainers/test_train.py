@@ -15,9 +15,11 @@ from torch import Tensor
 from trainers import InputError, Interactions, Run, TrainConfig, evaluate, train
 from trainers.engines import ENGINES, EpochResult, choose_engine
 from trainers.engines.torch_engine import TorchEngine
+from trainers.errors import TrainingDiverged
 from trainers.losses import LOSSES, Loss, Scores
 from trainers.negatives import NEGATIVES
 from trainers.scores import SCORES
+from trainers.stopping import Stopped
 
 from ..loss_cases import LOSS_CASES
 
@@ -307,6 +309,24 @@ class TestChoice:
         assert choose_engine(config(CCL), engine=any_engine, device="cpu").name == any_engine
 
 
+class TestFailures:
+    """A run that has failed says so again. It does not give its last epoch as a result."""
+
+    def test_finish_raises_the_error_of_a_diverged_run_again(self, parity: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        losses = iter([0.5, float("nan")])
+        monkeypatch.setattr(TorchEngine, "_train_epoch", lambda *_: next(losses))
+        run = train(config(CCL, epochs=4), parity.seen, engine="torch", device="cpu")
+        for _ in range(2):
+            with pytest.raises(TrainingDiverged, match="training diverged in epoch 2"):
+                run.finish()
+
+    def test_finish_raises_a_stop_again(self, parity: Any) -> None:
+        run = train(config(CCL), parity.seen, engine="torch", device="cpu", should_stop=lambda: True)
+        for _ in range(2):
+            with pytest.raises(Stopped):
+                run.finish()
+
+
 class TestErrors:
     """All errors come before the first epoch."""
 
@@ -314,6 +334,10 @@ class TestErrors:
     def test_evaluate_every_must_be_positive(self, every: int, any_engine: str, parity: Any) -> None:
         with pytest.raises(InputError, match=f"evaluate_every must be at least 1, got {every}"):
             train(config(CCL), parity.seen, parity.held_out, engine=any_engine, device="cpu", evaluate_every=every)
+        with pytest.raises(InputError, match=r"evaluate_every must be a whole number, got 1.5"):
+            train(config(CCL), parity.seen, parity.held_out, device="cpu", evaluate_every=1.5)  # type: ignore[arg-type]
+        with pytest.raises(InputError, match="metrics must be a list, got 'ndcg@20'"):
+            train(config(CCL), parity.seen, parity.held_out, engine=any_engine, device="cpu", metrics="ndcg@20")
 
     def test_data_without_pairs_are_refused(self, any_engine: str) -> None:
         none = np.empty(0, np.int64)

@@ -13,7 +13,7 @@ import pandas as pd
 
 from trainers.data.demo import make_demo
 from trainers.data.facts import DataFacts, TestFacts
-from trainers.data.frames import raw_of_frame
+from trainers.data.frames import options_of_frame, raw_of_frame
 from trainers.data.interactions import Interactions, RawIds
 from trainers.data.options import DataOptions, ValidationSplit
 from trainers.data.prepare import Prepared, TestData, adopt, prepare, together
@@ -83,7 +83,7 @@ class Dataset:
         Raises:
             InputError: a missing column, a value that cannot be read, or unknown options.
         """
-        origin = _Table(raw_of_frame(frame, user, item, rating, time), checked(DataOptions, options, "data"))
+        origin = _Table(raw_of_frame(frame, user, item, rating, time), options_of_frame(options))
         return _dataset(name, prepare(name, origin.raw, None, origin.options, alone=True), origin)
 
     @property
@@ -164,7 +164,7 @@ class Dataset:
         return _by_file(self.train, self.valid, self.name)
 
 
-def load_dataset(name: str, data_dir: str | Path | None = None, **options: Any) -> Dataset:
+def load_dataset(name: str | Path, data_dir: str | Path | None = None, **options: Any) -> Dataset:
     """Training data by name (`yelp2018`, `gowalla`, `demo`, ...), or by the path of your own folder or file.
 
     A folder has files `train` and `test` and may have `valid`, in any format of `trainers.data.readers`. Part of a single file
@@ -180,6 +180,9 @@ def load_dataset(name: str, data_dir: str | Path | None = None, **options: Any) 
         InputError: the data are not found (the message lists the places), malformed or empty, differ from the public dataset of
             that name, or have unknown options.
     """
+    if not isinstance(name, str | Path):
+        raise InputError(f"a dataset must be given by its name or path, got {shown(name)}; give one such as 'demo'")
+    name = str(name)
     given = checked(DataOptions, options, f"data of {name}")
     if name == DEMO:
         if given != DataOptions():
@@ -190,8 +193,11 @@ def load_dataset(name: str, data_dir: str | Path | None = None, **options: Any) 
     return _dataset(name, _read_version(files, files.version), files)
 
 
-def load_all(name: str, data_dir: str | Path | None = None, **options: Any) -> Dataset:
+def load_all(name: str | Path, data_dir: str | Path | None = None, **options: Any) -> Dataset:
     """All interactions, including the test split, to train the final model after all measurements.
+
+    With train and test files the limits k_core, min_user and min_item count test pairs, too, so that it may have more users and
+    items than `load_dataset`.
 
     Args:
         name, data_dir, options: see `load_dataset`.
@@ -204,19 +210,22 @@ def load_all(name: str, data_dir: str | Path | None = None, **options: Any) -> D
         raws = [read_interactions(part.origin.train, part.origin.options)]
         others = [path for path in (part.origin.valid, part.origin.test) if path is not None]
         raws += [_read_like(raws[0], path, part.origin.options) for path in others]
-        content = prepare(name, together(raws), None, part.origin.options, alone=False)
-        return replace(_dataset(name, content, part.origin), whole_of=part.checksum)
+        content = prepare(part.name, together(raws), None, part.origin.options, alone=False)
+        return replace(_dataset(part.name, content, part.origin), whole_of=part.checksum)
     return replace(part, train=part.train.union(read_test(part).pairs), whole_of=part.checksum)
 
 
-def load_test(dataset: str | Dataset, data_dir: str | Path | None = None, **options: Any) -> Interactions:
+def load_test(dataset: str | Path | Dataset, data_dir: str | Path | None = None, **options: Any) -> Interactions:
     """The test split, with the ids of `load_dataset(name)`; `read_test` also gives what was dropped.
 
     Args:
         dataset: a dataset, or its name or path.
         data_dir, options: as given to `load_dataset`.
+
+    Raises:
+        InputError: see `load_dataset` and `read_test`.
     """
-    if isinstance(dataset, str):
+    if not isinstance(dataset, Dataset):
         dataset = load_dataset(dataset, data_dir, **options)
     return read_test(dataset).pairs
 

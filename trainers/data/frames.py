@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
 from trainers.data.interactions import RawIds
-from trainers.data.readers import RawInteractions
+from trainers.data.options import DataOptions
+from trainers.data.readers import Layout, RawInteractions
 from trainers.data.readers.binary import seconds
 from trainers.data.readers.raw import Numbers
 from trainers.data.readers.values import times_of
 from trainers.errors import InputError
 from trainers.text import SHOWN, clipped, shown
+from trainers.validation import checked
 
 WHOLE_FLOATS = 2.0**53  # larger floats do not represent a unique whole number
+
+
+def options_of_frame(options: dict[str, Any]) -> DataOptions:
+    """The options for interactions in a table.
+
+    Raises:
+        InputError: an option describes the layout of a file, is unknown or has a bad value.
+    """
+    if layout := [name for name in options if name in Layout.model_fields]:
+        raise InputError(f"a table in memory has no layout of a file, got {', '.join(layout)}; leave it out")
+    return checked(DataOptions, options, "data")
 
 
 def raw_of_frame(frame: pd.DataFrame, user: str, item: str, rating: str | None, time: str | None) -> RawInteractions:
@@ -44,7 +59,7 @@ def raw_of_frame(frame: pd.DataFrame, user: str, item: str, rating: str | None, 
 
 
 def _ids(frame: pd.DataFrame, name: str) -> RawIds:
-    """The ids as in a file: whole numbers, even if pandas has converted them to floats, or text."""
+    """The ids as in a file: whole numbers, even if pandas has converted them to floats, or text without blanks around it."""
     column = frame[name]
     missing = column.isna()
     if missing.any():
@@ -66,7 +81,11 @@ def _ids(frame: pd.DataFrame, name: str) -> RawIds:
         return column.to_numpy(np.int64)
     if pd.api.types.is_integer_dtype(column.dtype) and int(column.max() if len(column) else 0) <= np.iinfo(np.int64).max:
         return column.to_numpy(np.int64)
-    return column.astype(str).to_numpy(dtype=object).astype(str)
+    texts = column.astype(str).str.strip()
+    if (texts == "").any():
+        row = int(np.argmax((texts == "").to_numpy()))
+        raise InputError(f"column {shown(name)}: every row needs an id, row {row} has {column.iloc[row]!r}; drop such rows")
+    return texts.to_numpy(dtype=object).astype(str)
 
 
 def _numbers(frame: pd.DataFrame, name: str) -> Numbers:

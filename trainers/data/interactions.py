@@ -55,9 +55,17 @@ class Interactions:
             times: (n,), the time of each pair; equal times are in the given order. Of repeated pairs the earliest is kept.
 
         Raises:
-            InputError: an id that is no whole number or outside 0 .. n - 1, or a time that is not finite.
+            InputError: users, items and times of different lengths, an id that is no whole number or outside 0 .. n - 1, or a
+                time that is not finite.
         """
         n_users, n_items = index(n_users), index(n_items)
+        users, items, times = np.asarray(users), np.asarray(items), None if times is None else np.asarray(times)
+        shapes = [each.shape for each in (users, items, times) if each is not None]
+        if any(len(shape) != 1 or shape != shapes[0] for shape in shapes):
+            raise InputError(
+                "users, items and times must have one value for each pair, got arrays of the shapes "
+                f"{', '.join(map(str, shapes))}; give lists of one length"
+            )
         for kind, ids, n in (("user", users, n_users), ("item", items, n_items)):
             if len(ids) and ids.dtype.kind not in "iu":
                 raise InputError(f"{kind} ids must be whole numbers, got {ids.dtype} values")
@@ -66,7 +74,7 @@ class Interactions:
         keys = _keys(users, items, n_items)
         given = np.arange(len(keys))
         if times is not None:
-            times = np.asarray(times, np.float64)
+            times = times.astype(np.float64)
             if not np.isfinite(times).all():
                 raise InputError(f"times must be finite numbers, got {times[~np.isfinite(times)][0]}")
             given = np.argsort(times, kind="stable")

@@ -13,6 +13,8 @@ from trainers import rng
 from trainers.data.interactions import Interactions
 from trainers.errors import InputError, unknown
 from trainers.rng import Purpose
+from trainers.text import shown
+from trainers.validation import whole
 
 log = logging.getLogger(__name__)
 
@@ -73,13 +75,14 @@ def split(train: Interactions, how: How = "random", fraction: float = 0.1, seed:
         seed: seed of `random`.
 
     Raises:
-        InputError: an unknown `how`, a fraction out of range, data without the order or the times that `how` needs, or no pair
-            that can be held out.
+        InputError: an unknown `how`, a fraction or a seed out of range, data without the order or the times that `how` needs,
+            or no pair that can be held out.
     """
     if how not in get_args(How):
         raise InputError(unknown("split", how, get_args(How)))
-    if not 0.0 < fraction < 1.0:
-        raise InputError(f"the fraction held out must be between 0 and 1, got {fraction}")
+    if not isinstance(fraction, (int, float, np.floating)) or not 0.0 < fraction < 1.0:
+        raise InputError(f"the fraction held out must be a number between 0 and 1, got {shown(fraction)}; give one such as 0.1")
+    seed = whole("seed", seed, least=0)
     if how == "time":
         return _at_one_moment(train, fraction)
     rank = _from_the_end(train, how) if how != "random" else _shuffled(train, seed)
@@ -101,9 +104,9 @@ def hold_out_counts(train: Interactions, counts: NDArray[np.int64], seed: int = 
         (seen, held_out), both with the ids of `train`.
 
     Raises:
-        InputError: no pair can be held out.
+        InputError: no pair can be held out, or a negative seed.
     """
-    found = _first_of(train, _shuffled(train, seed), counts)
+    found = _first_of(train, _shuffled(train, whole("seed", seed, least=0)), counts)
     return found.seen, found.held_out
 
 

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainers.config import TrainConfig
-from trainers.errors import InputError
 from trainers.stopping import ShouldStop
+from trainers.validation import whole
 
 Vectors = tuple[NDArray[np.float32], NDArray[np.float32]]
 State = Mapping[str, NDArray[Any]]  # arrays by name
@@ -24,10 +24,9 @@ def every(epochs: int) -> Container[int]:
     """The epochs after which to evaluate: every `epochs` epochs.
 
     Raises:
-        InputError: `epochs` is below 1.
+        InputError: `epochs` is no whole number of at least 1.
     """
-    if epochs < 1:
-        raise InputError(f"evaluate_every must be at least 1, got {epochs}")
+    epochs = whole("evaluate_every", epochs)
     return range(epochs, sys.maxsize, epochs)
 
 

@@ -15,10 +15,12 @@ from dataclasses import dataclass, field
 from enum import Enum
 from functools import partial
 from pathlib import Path
-from types import CodeType, FunctionType, ModuleType
+from types import BuiltinFunctionType, CodeType, FunctionType, MethodDescriptorType, ModuleType
 from typing import Any
 from uuid import uuid4
 from weakref import WeakKeyDictionary
+
+import numpy as np
 
 OURS = ("trainers", "search_spaces", "hpo")  # packages whose changes have versions
 LIBRARIES = ("site-packages", "dist-packages")
@@ -27,7 +29,10 @@ GENERATED = ("<string>", dataclasses.__file__)  # files of methods that dataclas
 PLAIN = (bool, int, float, complex, str, bytes, type(None), Enum)
 SETS = (set, frozenset)
 CONTAINERS = (list, tuple, dict, *SETS)
-DEEPEST = 8  # dots in a name: modules may contain each other
+COMPILED = (BuiltinFunctionType, MethodDescriptorType, np.ufunc)  # functions of libraries that are not written in Python
+# Where a wrapper keeps what it wraps: a property, a cached property, a method, numba, functools, torch.jit.
+INSIDE = ("fget", "func", "__func__", "py_func", "__wrapped__", "_torchdynamo_inline")
+DEEPEST = 8  # dots in a name, since modules may contain each other; or wrappers around a function
 # The source of each class and function at its first use: later edits of a file do not change imported code.
 READ: WeakKeyDictionary[Any, str] = WeakKeyDictionary()
 
@@ -129,6 +134,27 @@ def _used(name: str, value: Any, walk: _Walk) -> Iterator[str]:
         yield from _contained(name, [value.func, value.args, value.keywords], walk)
     elif walk.is_own(type(value).__module__):  # an object of a user's class
         yield from _contained(name, [type(value), getattr(value, "__dict__", {})], walk)
+    elif callable(value) and type(value).__module__ not in ("typing", "types"):  # types such as dict[str, int] can be called
+        yield from _called(name, value, walk)
+
+
+def _called(name: str, value: Any, walk: _Walk) -> Iterator[str]:
+    """The user's code in a callable that is neither a function nor of a user's class, such as a cached function.
+
+    Raises:
+        TypeError: its code may be the user's, and cannot be read.
+    """
+    if (inner := _unwrapped(value)) is not value:
+        yield from _contained(name, [inner, getattr(value, "__self__", None)], walk)
+    elif isinstance(inspect.getattr_static(type(value), "__call__"), FunctionType):  # written in Python, such as a torch module
+        yield from _contained(name, vars(value), walk)
+    elif not isinstance(value, COMPILED) or walk.is_own(getattr(value, "__module__", None) or "") or _takes_objects(value):
+        raise TypeError(f"the code of {name} must be readable, and {type(value).__name__} hides it; use a plain function")
+
+
+def _takes_objects(value: Any) -> bool:
+    """Whether it is a function of arrays that numpy made of a Python function."""
+    return isinstance(value, np.ufunc) and {*"".join(value.types)} <= {*"O->"}
 
 
 def _contained(name: str, value: Any, walk: _Walk) -> Iterator[str]:
@@ -162,8 +188,18 @@ def _names(code: CodeType) -> Iterator[str]:
 
 def _function(value: Any) -> FunctionType | None:
     """The function behind a method, a property, ..."""
-    found = getattr(value, "fget", None) or getattr(value, "func", None) or getattr(value, "__func__", None) or value
+    found = _unwrapped(value)
     return found if isinstance(found, FunctionType) else None
+
+
+def _unwrapped(value: Any) -> Any:
+    """The function or class inside of wrappers that are no functions; the value itself without one."""
+    found = value
+    for _ in range(DEEPEST):
+        if isinstance(found, FunctionType | type):
+            return found
+        found = next((one for name in INSIDE if (one := getattr(found, name, None)) is not None), None)
+    return value
 
 
 class _WithoutDocstrings(ast.NodeTransformer):

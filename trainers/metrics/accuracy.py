@@ -116,7 +116,7 @@ def evaluate_lists(
         InputError: lists of another shape, unknown or repeated items, no held-out pair, no metric or an unknown one, or a
             cut-off below 1 or above k.
     """
-    requested, lists = metrics_at(metrics, ks), np.asarray(lists)
+    requested, lists = metrics_at(metrics, ks), as_lists(lists)
     if lists.shape[-1] < largest_cut_off(requested):
         raise InputError(f"lists must be as long as the largest cut-off, {largest_cut_off(requested)}, got {lists.shape[-1]}")
     return _by_user(_columns(list_ranks(lists, held_out), held_out, requested), held_out)
@@ -147,6 +147,21 @@ def check_unseen(seen: Interactions, held_out: Interactions) -> None:
 def _check_not_empty(held_out: Interactions) -> None:
     if not len(held_out):
         raise InputError("held_out must have pairs to evaluate on, got none")
+
+
+def as_lists(lists: Any) -> NDArray[Any]:
+    """Lists as an array (n, k).
+
+    Raises:
+        InputError: they have other dimensions or different lengths.
+    """
+    try:
+        array = np.asarray(lists)
+    except ValueError:
+        raise InputError("lists must have one length, got different ones; fill the shorter ones up with -1") from None
+    if array.ndim != 2:
+        raise InputError(f"lists must hold whole numbers, (n, k), got {array.dtype} {array.shape}; give a list for each user")
+    return array
 
 
 def list_ranks(lists: NDArray[Any], held_out: Interactions) -> NDArray[np.int64]:

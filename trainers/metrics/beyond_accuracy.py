@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from trainers.data import Interactions
 from trainers.errors import InputError
-from trainers.metrics.accuracy import list_ranks
+from trainers.metrics.accuracy import as_lists, list_ranks
 from trainers.metrics.definitions import discount, ideal_dcg
+from trainers.validation import whole
 
 N_GROUPS = 5  # groups of items by popularity
 
@@ -34,6 +35,7 @@ def profile_lists(lists: NDArray[Any], *, held_out: Interactions) -> pd.DataFram
     Raises:
         InputError: see `trainers.metrics.accuracy.list_ranks`.
     """
+    lists = as_lists(lists)
     ranks = list_ranks(lists, held_out)
     n_items, k = held_out.n_items, lists.shape[1]
     n_held_out = held_out.per_user[held_out.users]
@@ -65,8 +67,7 @@ def popularity_groups(seen: Interactions, n_groups: int = N_GROUPS) -> NDArray[n
     Raises:
         InputError: n_groups below 1.
     """
-    if n_groups < 1:
-        raise InputError(f"n_groups must be at least 1, got {n_groups}")
+    n_groups = whole("n_groups", n_groups)
     order = np.argsort(seen.per_item, kind="stable")
     popularity = seen.per_item[order]
     twice_middle = 2 * np.cumsum(popularity) - popularity

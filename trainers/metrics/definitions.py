@@ -19,6 +19,7 @@ Floats = NDArray[np.float64]
 
 MAX_K = 10**9 - 1  # ranks are counted in 32 bits
 CUT_OFF = "[1-9][0-9]{0,8}"
+WHOLE = (int, np.integer)
 NAME = re.compile(f"([a-z]+)@({CUT_OFF})")
 
 
@@ -120,7 +121,7 @@ class Metric:
     k: int
 
     def __post_init__(self) -> None:
-        if self.name not in METRICS or not 1 <= self.k <= MAX_K:
+        if self.name not in METRICS or not isinstance(self.k, WHOLE) or not 1 <= self.k <= MAX_K:
             raise _refusal(str(self))
 
     @classmethod
@@ -147,18 +148,29 @@ def metrics_at(names: Iterable[str | Metric], ks: Sequence[int] = ()) -> tuple[M
     """The requested metrics, each once: `ndcg` at each of the cut-offs `ks`, `ndcg@5` only at 5.
 
     Raises:
-        InputError: no metric, an unknown name, no cut-off, or one below 1.
+        InputError: no metric, an unknown name, no cut-off, one below 1 or no whole number, or one value instead of a list.
     """
-    texts = [str(name) for name in names]
+    texts, ks = [str(name) for name in _listed("metrics", names, "[ndcg@20]")], _listed("ks, the cut-offs,", ks, "[20, 50]")
     bare = [text for text in texts if "@" not in text]
     if bare and not ks:
         raise InputError(f"a metric needs a cut-off, got {', '.join(bare)}; write {bare[0]}@20")
-    if bare and min(ks) < 1:
-        raise InputError(f"cut-offs must be at least 1, got {list(ks)} for {', '.join(bare)}")
-    requested = [Metric(name, k) for k in ks for name in bare] + [Metric.parse(text) for text in texts if "@" in text]
+    if bare and any(isinstance(k, WHOLE) and k < 1 for k in ks):
+        raise InputError(f"cut-offs must be at least 1, got {ks} for {', '.join(bare)}; give larger ones")
+    requested = [Metric(name, int(k) if isinstance(k, WHOLE) else k) for k in ks for name in bare] + [
+        Metric.parse(text) for text in texts if "@" in text
+    ]
     if not requested:
         raise InputError("metrics must not be empty; give some, such as ndcg@20")
     return tuple(dict.fromkeys(requested))
+
+
+def _listed(what: str, values: Any, example: str) -> list[Any]:
+    try:
+        if not isinstance(values, str):
+            return list(values)
+    except TypeError:
+        pass
+    raise InputError(f"{what} must be a list, got {shown(values)}; write {example}")
 
 
 def largest_cut_off(metrics: Iterable[Metric]) -> int:

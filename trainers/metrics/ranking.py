@@ -17,6 +17,7 @@ from trainers.data import Interactions
 from trainers.errors import InputError
 from trainers.jit import compiled
 from trainers.rng import Purpose
+from trainers.validation import whole
 from trainers.vectors import check_vectors
 
 TIE_SEED = 2024
@@ -49,7 +50,7 @@ def recommend(
         Item ids, int32 (n, k), best first; -1 for missing items, and for items whose score exceeds float32.
 
     Raises:
-        InputError: shapes that do not fit, vectors that are not finite, user ids that do not exist, or k below 1.
+        InputError: shapes that do not fit, vectors that are not finite, user ids that do not exist, or a bad k.
     """
     check_vectors(user_vectors, item_vectors, seen)
     return best_lists(inner_products(user_vectors, item_vectors), seen, users, k, tie_order(seen.n_items))
@@ -95,15 +96,20 @@ def best_lists(
     """Like `recommend`, for any scores; `tie_ranks` (n_items,) orders items of equal score, lowest first.
 
     Raises:
-        InputError: user ids that do not exist, or k below 1.
+        InputError: user ids that do not exist, or a bad k.
     """
     users = np.asarray(users)
     if users.ndim != 1 or users.dtype.kind not in "iu" or (len(users) and not 0 <= users.min() <= users.max() < seen.n_users):
         raise InputError(f"users must be a list of ids between 0 and {seen.n_users - 1}, got {users}")
-    if k < 1:
-        raise InputError(f"k must be at least 1, got {k}")
+    k = whole("k", k)
+    try:
+        lists = np.full((len(users), k), -1, np.int32)
+    except (MemoryError, ValueError):  # too large for the memory, or for any array
+        raise InputError(
+            f"lists of k items must fit into the memory, got k {k:,} for {len(users):,} users; no list needs more than the "
+            f"{seen.n_items:,} items"
+        ) from None
     narrow = tie_ranks.astype(np.int32)
-    lists = np.full((len(users), k), -1, np.int32)
 
     def write(start: int, best: NDArray[np.float32], best_items: NDArray[np.int32]) -> None:
         order = np.lexsort((narrow[best_items], -best), axis=-1)

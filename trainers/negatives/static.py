@@ -134,7 +134,11 @@ class InBatch(Negatives):
             raise ValueError("in_batch uses the batch's other positives, batch_size - 1 for each; leave count out")
         return given
 
+    def check(self, seen: Interactions) -> None:
+        check_batches(seen, "negatives in_batch are the batch's other positives")
+
     def sampler(self, seen: Interactions) -> Sampler:
+        self.check(seen)
         return InBatchSampler(seen)
 
     def per_row(self, batch_size: int) -> int:
@@ -159,7 +163,11 @@ class NoNegatives(Negatives):
 
     name: Literal["none"] = "none"
 
+    def check(self, seen: Interactions) -> None:
+        check_batches(seen, "a loss without negatives compares the vectors of a batch")
+
     def sampler(self, seen: Interactions) -> Sampler:
+        self.check(seen)
         return NoSampler(seen)
 
     def per_row(self, batch_size: int) -> int:
@@ -172,6 +180,12 @@ class NoSampler(Sampler):
 
     def scores(self, step: ScoredStep) -> Tensor:
         return step.user_vectors.new_empty(len(step.rows), 0)
+
+
+def check_batches(seen: Interactions, why: str) -> None:
+    """Raise InputError unless a batch can have two rows."""
+    if len(seen) < 2:
+        raise InputError(f"{why}: the training data must have at least 2 pairs, got {len(seen)}; use more data")
 
 
 def off_diagonal(square: Tensor) -> Tensor:

@@ -468,3 +468,12 @@ class TestOptions:
     def test_a_separator_that_the_file_lacks_is_refused(self, tmp_path: Path) -> None:
         name = str(folder(tmp_path / "own", one_csv="user,item\n1,2\n1,3\n") / "one.csv")
         refused(lambda: load_dataset(name, separator=";"), "';' is not in the first line", "it seems to be ','")
+
+
+def test_a_dataset_has_a_name_or_a_path(tmp_path: Path) -> None:
+    for load in (load_dataset, load_test):
+        with pytest.raises(InputError, match="a dataset must be given by its name or path, got None"):
+            load(None)  # type: ignore[arg-type]
+    (tmp_path / "a.csv").write_text("user,item\n" + "".join(f"{pair % 3},{pair}\n" for pair in range(12)))
+    assert load_dataset(tmp_path / "a.csv").checksum == load_dataset(str(tmp_path / "a.csv")).checksum
+    assert load_test(tmp_path / "a.csv").checksum == load_test(str(tmp_path / "a.csv")).checksum

@@ -111,3 +111,19 @@ def test_a_damaged_table_is_refused(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", users=np.arange(3), items=np.arange(2), said=np.array("x"))
     with pytest.raises(InputError, match="is damaged: its arrays are no interactions"):
         load_dataset(str(tmp_path / "a.npz"))
+
+
+@pytest.mark.parametrize("options", [{"separator": "|"}, {"header": False}, {"columns": {"user": 0}}, {"encoding": "utf-8"}])
+def test_the_layout_of_a_file_is_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match=f"a table in memory has no layout of a file, got {next(iter(options))}; leave it out"):
+        Dataset.from_frame(frame(), "user", "item", **options)
+
+
+def test_blanks_around_ids_are_dropped_as_in_a_file(tmp_path: Path) -> None:
+    table = frame(user=["a", " a", "b "] * 4)
+    table.to_csv(tmp_path / "a.csv", index=False)
+    made = Dataset.from_frame(table, "user", "item")
+    assert made.user_ids.tolist() == ["a", "b"]
+    assert made.checksum == load_dataset(str(tmp_path / "a.csv")).checksum
+    with pytest.raises(InputError, match=r"every row needs an id, row 1 has '  '; drop such rows"):
+        Dataset.from_frame(frame(user=["a", "  ", "b"] * 4), "user", "item")

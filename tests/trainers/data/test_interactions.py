@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from typing import Any
 
 import numpy as np
 import pytest
@@ -142,6 +143,25 @@ class TestInteractions:
     def test_ids_that_are_no_whole_numbers_are_refused(self) -> None:
         with pytest.raises(InputError, match="user ids must be whole numbers, got float64"):
             Interactions.from_pairs(np.array([0.0, 1.9]), np.array([0, 1]), 3, 3)
+
+    @pytest.mark.parametrize(
+        ("users", "items", "times", "shapes"),
+        [
+            ([0, 1, 2], [0, 1, 2], [5.0, 6.0], r"\(3,\), \(3,\), \(2,\)"),
+            ([0], [0, 1, 2], None, r"\(1,\), \(3,\)"),
+            ([[0, 1]], [[0, 1]], None, r"\(1, 2\), \(1, 2\)"),
+            (0, 1, None, r"\(\), \(\)"),
+        ],
+    )
+    def test_every_pair_needs_a_user_an_item_and_a_time(self, users: Any, items: Any, times: Any, shapes: str) -> None:
+        with pytest.raises(InputError, match=f"one value for each pair, got arrays of the shapes {shapes}; give lists"):
+            Interactions.from_pairs(users, items, 3, 3, times=times)
+
+    def test_lists_are_pairs_too(self) -> None:
+        got = Interactions.from_pairs([1, 0], [2, 1], 3, 3, times=[7, 5])  # type: ignore[arg-type]
+        assert pairs_of(got) == {(1, 2), (0, 1)}
+        assert got.times is not None
+        assert got.times.tolist() == [5.0, 7.0]
 
     def test_the_checksum_does_not_depend_on_the_order_of_pairs(self) -> None:
         one = Interactions.from_pairs(USERS, ITEMS, N_USERS, N_ITEMS)

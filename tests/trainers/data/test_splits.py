@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -280,3 +280,18 @@ def test_the_split_does_not_depend_on_the_order_of_the_file(how: How) -> None:
 def test_an_unknown_split_is_refused() -> None:
     with pytest.raises(InputError, match=r"unknown split 'lasst'; did you mean 'last'\?"):
         split(made(LINE), "lasst")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"seed": -1}, "seed must be at least 0, got -1; give another"),
+        ({"seed": 2**63}, f"seed must be below {2**63}, got {2**63}; give another"),
+        ({"seed": 1.5}, "seed must be a whole number, got 1.5"),
+        ({"fraction": "x"}, "the fraction held out must be a number between 0 and 1, got 'x'"),
+        ({"fraction": 1.0}, "the fraction held out must be a number between 0 and 1, got 1.0"),
+    ],
+)
+def test_bad_seeds_and_fractions_are_refused(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        hold_out(made(LINE), **change)

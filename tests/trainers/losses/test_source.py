@@ -256,3 +256,62 @@ def test_a_file_edited_after_its_import_does_not_change_the_code_that_is_loaded(
     (modules / "my_module.py").write_text(SOURCE.replace("** self.power", "+ self.power"))
     linecache.clearcache()
     assert digest_of(loaded) == before
+
+
+WRAPPED = """import functools
+import operator
+
+import numpy
+import torch
+
+
+class Scaled:
+    def __init__(self, by):
+        self.func = by
+
+    def __call__(self, x):
+        return self.func * x
+
+
+{decorator}
+def bend(x: float) -> float:
+    return 2.0 * x
+
+
+class Mine:
+    def rows(self, x: dict[str, float]):
+        return bend(x["a"]) + numpy.exp(0.0) + torch.exp(x) + torch.nn.functional.softplus(x)
+"""
+
+
+@pytest.mark.parametrize(
+    "decorator",
+    ["@functools.cache", "@functools.lru_cache(maxsize=2)", "@torch.jit.script", "@torch.no_grad()", "@numpy.vectorize"],
+)
+@pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated:DeprecationWarning")
+def test_a_wrapped_helper_counts(modules: Path, monkeypatch: pytest.MonkeyPatch, decorator: str):
+    source = WRAPPED.format(decorator=decorator)
+    before = digest(modules, monkeypatch, source)
+    assert not before.startswith("unknown")
+    assert digest(modules, monkeypatch, source) == before
+    assert digest(modules, monkeypatch, source.replace("2.0 * x", "3.0 * x")) != before
+
+
+@pytest.mark.parametrize("line", ["bend = Scaled(2.0)", "bend = Scaled(2.0).__call__", "bend = torch.nn.Threshold(2.0, 1.0)"])
+def test_so_do_a_bound_method_and_the_values_of_a_callable_object(modules: Path, monkeypatch: pytest.MonkeyPatch, line: str):
+    source = WRAPPED.format(decorator="").replace("class Mine", f"{line}\n\n\nclass Mine")
+    before = digest(modules, monkeypatch, source)
+    assert not before.startswith("unknown")
+    assert digest(modules, monkeypatch, source.replace("(2.0", "(3.0")) != before
+
+
+def test_a_cached_method_in_a_cell_counts(monkeypatch: pytest.MonkeyPatch):
+    source = "import functools\n\nclass Mine:\n    @functools.cache\n    def rows(self, x):\n        return 2 * x\n"
+    before = in_a_cell(monkeypatch, source, "<cached 1>")
+    assert in_a_cell(monkeypatch, source.replace("2 * x", "3 * x"), "<cached 2>") != before
+
+
+@pytest.mark.parametrize("line", ["bend = operator.itemgetter(0)", "bend = numpy.frompyfunc(lambda x: 2 * x, 1, 1)"])
+def test_a_callable_whose_code_cannot_be_known_is_like_no_other(modules: Path, monkeypatch: pytest.MonkeyPatch, line: str):
+    source = WRAPPED.format(decorator="").replace("class Mine", f"{line}\n\n\nclass Mine")
+    assert digest(modules, monkeypatch, source).startswith("unknown-")

@@ -164,6 +164,12 @@ def test_a_held_out_pair_that_is_seen_is_refused() -> None:
         evaluate(users, items, seen=interactions(1, 3, [(0, 0)]), held_out=interactions(1, 3, [(0, 0), (0, 1)]), ks=(3,))
 
 
+def test_cut_offs_may_be_numbers_of_numpy() -> None:
+    users, items = ranker([1, 0], 2)
+    given = {"seen": interactions(1, 2, []), "held_out": interactions(1, 2, [(0, 0)])}
+    assert evaluate(users, items, **given, ks=np.array([1, 2])) == evaluate(users, items, **given, ks=(1, 2))  # type: ignore[arg-type]
+
+
 def test_there_may_be_fewer_items_than_k() -> None:
     users, items = ranker([1, 0], 2)
     metrics = evaluate(users, items, seen=interactions(1, 2, []), held_out=interactions(1, 2, [(0, 0)]), ks=(20,))
@@ -248,9 +254,16 @@ GOOD: dict[str, Any] = {
         ({"item_vectors": np.ones((4, 2))}, "vectors must be"),
         ({"user_vectors": np.full((2, 3), np.nan)}, "must be finite"),
         ({"item_vectors": np.full((4, 3), np.inf)}, "must be finite"),
+        ({"item_vectors": np.full((4, 3), 1e300)}, "must be finite in float32"),
+        ({"user_vectors": [[1.0] * 3] * 2}, "vectors must be NumPy arrays of numbers, got a list; convert"),
+        ({"item_vectors": np.ones((4, 3), object)}, "got one of dtype object; convert"),
+        ({"user_vectors": np.array(1.0)}, r"vectors must be \(2, d\) and \(4, d\), got \(\)"),
         ({"held_out": interactions(2, 5, [(0, 1)])}, "must have the same ids"),
         ({"held_out": interactions(2, 4, [])}, "held_out must have pairs to evaluate on"),
         ({"ks": ()}, "a metric needs a cut-off, got recall, ndcg; write recall@20"),
+        ({"ks": 20}, r"ks, the cut-offs, must be a list, got 20; write \[20, 50\]"),
+        ({"ks": (2.5,)}, "at a whole cut-off from 1 to .*, got 'recall@2.5'"),
+        ({"metrics": "ndcg@20"}, r"metrics must be a list, got 'ndcg@20'; write \[ndcg@20\]"),
         ({"ks": (20, 0)}, r"cut-offs must be at least 1, got \[20, 0\]"),
     ],
 )
@@ -266,12 +279,18 @@ def test_bad_input_is_refused(change: dict[str, Any], message: str) -> None:
     [
         ({"user_vectors": np.ones((3, 3))}, r"vectors must be \(2, d\) and \(4, d\)"),
         ({"item_vectors": np.full((4, 3), np.nan)}, "must be finite"),
+        ({"user_vectors": np.full((2, 3), -1e300)}, "must be finite in float32"),
         ({"users": [0, 2]}, r"users must be a list of ids between 0 and 1, got \[0 2\]"),
         ({"users": np.array([0, 2])}, r"users must be a list of ids between 0 and 1, got \[0 2\]"),
         ({"users": np.array([-1])}, "users must be a list of ids"),
         ({"users": np.array([True, False])}, "users must be a list of ids"),
         ({"users": np.array([[0]])}, "users must be a list of ids"),
         ({"k": 0}, "k must be at least 1, got 0"),
+        ({"k": 2.5}, "k must be a whole number, got 2.5; give one of at least 1"),
+        (
+            {"k": 10**15},
+            "must fit into the memory, got k 1,000,000,000,000,000 for 2 users; no list needs more than the 4 items",
+        ),
     ],
 )
 def test_bad_input_of_recommend_is_refused(change: dict[str, Any], message: str) -> None:
@@ -288,6 +307,8 @@ def test_bad_input_of_recommend_is_refused(change: dict[str, Any], message: str)
         ({"lists": np.zeros((2, 3), int)}, r"\(1, k\) with a row per user with a held-out item, got int64 \(2, 3\)"),
         ({"lists": np.zeros((1, 3))}, "must hold whole numbers"),
         ({"lists": np.zeros(3, int)}, "must hold whole numbers"),
+        ({"lists": np.array(5)}, r"must hold whole numbers, \(n, k\), got int64 \(\)"),
+        ({"lists": [[0, 1, 2], [3]]}, "lists must have one length, got different ones"),
         ({"lists": np.array([[0, 1, 4]])}, "item ids must be between 0 and 3, or -1, got 0 to 4"),
         ({"lists": np.array([[0, 1, -2]])}, "item ids must be between"),
         ({"lists": [[3, 1, 3]]}, "a list must hold each item once, got item 3 twice in row 0"),

@@ -67,6 +67,8 @@ def read_matrix(path: Path, layout: Layout) -> RawInteractions:
             import scipy.sparse  # takes a quarter of a second, and only matrices need it
 
             matrix = scipy.sparse.coo_array(scipy.sparse.load_npz(io.BytesIO(path.read_bytes())))
+            if len(matrix.shape) != 2:
+                raise ValueError(f"its shape must be users x items, and it is {matrix.shape}")
         except NOT_A_MATRIX as error:
             raise InputError(f"{path}: must be a matrix saved by scipy.sparse.save_npz, got another file ({error})") from None
     users, items, values = (np.asarray(part) for part in (matrix.row, matrix.col, matrix.data))

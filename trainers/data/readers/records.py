@@ -13,7 +13,7 @@ from typing import Any
 from trainers.data.readers.layout import Layout
 from trainers.data.readers.names import listed, roles_by_name
 from trainers.data.readers.raw import Column, Table, refusal
-from trainers.data.readers.text import SAMPLE_LINES, encoding_of, explained, not_encoded, open_file
+from trainers.data.readers.text import SAMPLE_LINES, around, encoding_of, explained, not_encoded, open_file
 from trainers.errors import InputError
 from trainers.text import shown
 
@@ -58,9 +58,8 @@ def _lines(path: Path, encoding: str | None) -> Generator[str, None, None]:
         try:
             for number, line in enumerate(lines, start=1):  # noqa: B007
                 yield line
-        except UnicodeDecodeError as error:
-            shown = bytes(error.object[max(error.start - 10, 0) : error.end + 10])
-            raise not_encoded(path, number + 1, wanted, shown) from None
+        except UnicodeError as error:
+            raise not_encoded(path, number + 1, wanted, around(error, start)) from None
 
 
 def _records(path: Path, lines: Iterator[str]) -> tuple[str, Iterator[Record]]:

@@ -48,10 +48,13 @@ def read_table(text: Text, layout: Layout) -> Table:
     """The used columns of a text table, as text or numbers.
 
     Raises:
-        InputError: no separator is found, a line has another number of fields, or the columns are unknown.
+        InputError: no separator is found, all lines are blank, a line has another number of fields, fields in quotes have a
+            separator of several characters, or the columns are unknown.
     """
     text, separator = _separated(text, layout)
     text = replace(text, data=_without_blank_lines(text.data, separator))
+    if not text.sample:
+        raise InputError(f"{text.path}: holds no interactions: all lines are blank; expected a table with a line for each")
     quotes = _has_quotes(text, separator)
     rows = _split(text.sample, separator, quotes)
     header = _header(rows, layout, text)
@@ -120,7 +123,13 @@ def _has_quotes(text: Text, separator: str) -> bool:
     if b'"' not in text.data:
         return False
     first = text.sample[0].split(separator)
-    return separator in QUOTING or all(len(field) > 1 and field[0] == field[-1] == '"' for field in first)
+    quotes = separator in QUOTING or all(len(field) > 1 and field[0] == field[-1] == '"' for field in first)
+    if quotes and len(separator) > 1:
+        raise InputError(
+            f"{text.path}: fields in quotes must be separated by one character, the separator is {shown(separator)}, got "
+            f"{quoted(text.sample[0])}; remove the quotes, or use another separator"
+        )
+    return quotes
 
 
 def _split(lines: list[str], separator: str, quotes: bool) -> list[list[str]]:

@@ -121,9 +121,17 @@ def encoding_of(start: bytes) -> str | None:
 def not_encoded(path: Path, line: int, encoding: str, shown: bytes) -> InputError:
     """The error for bytes that are invalid in the encoding."""
     name = encoding.upper().removesuffix("-SIG")
+    other = f"{codecs.lookup(encoding).name}-le" if codecs.lookup(encoding).name in ("utf-16", "utf-32") else "cp1252"
     return InputError(
-        f"{path}, line {line}: is not {name} text, got {shown!r}; name the encoding, such as data: {{encoding: cp1252}}"
+        f"{path}, line {line}: is not {name} text, got {shown!r}; name the encoding, such as data: {{encoding: {other}}}"
     )
+
+
+def around(error: UnicodeError, start: bytes) -> bytes:
+    """The bytes around the invalid ones; the `start` of the file if the error does not know them."""
+    if isinstance(error, UnicodeDecodeError):
+        return error.object[max(error.start - 10, 0) : error.end + 10]
+    return start
 
 
 def _as_utf8(path: Path, data: bytes, wanted: str | None) -> tuple[bytes, str]:
@@ -137,9 +145,9 @@ def _as_utf8(path: Path, data: bytes, wanted: str | None) -> tuple[bytes, str]:
         return data, ""
     try:
         text = data.decode(encoding)
-    except UnicodeDecodeError as error:
-        line = data[: error.start].count(b"\n") + 1
-        raise not_encoded(path, line, encoding, data[max(error.start - 10, 0) : error.end + 10]) from None
+    except UnicodeError as error:
+        line = data[: getattr(error, "start", 0)].count(b"\n") + 1
+        raise not_encoded(path, line, encoding, around(error, data[:20])) from None
     if codec in ("utf-8", "utf-8-sig"):
         return data.removeprefix(codecs.BOM_UTF8), ""
     return text.removeprefix("\ufeff").encode(), encoding.upper()

@@ -92,6 +92,11 @@ class TestMatrix:
     def test_values_other_than_numbers_are_refused(self, values: object, tmp_path: Path) -> None:
         refused(self.matrix(tmp_path, values), "must be finite numbers")
 
+    def test_it_has_two_dimensions(self, tmp_path: Path) -> None:
+        path = tmp_path / "a.npz"
+        scipy.sparse.save_npz(path, scipy.sparse.coo_array(np.array([1.0, 0.0, 2.0])))
+        refused(path, "must be a matrix saved by scipy", "its shape must be users x items, and it is (3,)")
+
     def test_other_files_are_refused(self, tmp_path: Path) -> None:
         np.savez(tmp_path / "a.npz", x=np.arange(3))
         refused(tmp_path / "a.npz", "scipy.sparse.save_npz")

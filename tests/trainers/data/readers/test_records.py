@@ -62,3 +62,10 @@ def test_byte_order_marks(encoding: str, tmp_path: Path) -> None:
 
 def test_options_of_tables_are_refused(tmp_path: Path) -> None:
     refused(write(tmp_path, "a.json", GOOD), "JSON has no separator", separator=",")
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-32"])
+def test_a_missing_byte_order_mark_is_explained(encoding: str, tmp_path: Path) -> None:
+    path = write(tmp_path, "a.json", GOOD.encode(f"{encoding}-le"))
+    refused(path, f"line 1: is not {encoding.upper()} text", f"data: {{encoding: {encoding}-le}}", encoding=encoding)
+    assert pairs(read_interactions(path, layout(encoding=f"{encoding}-le"))) == [("a", 1)]

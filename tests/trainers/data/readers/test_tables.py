@@ -99,3 +99,18 @@ def test_a_ragged_line_among_many_is_found(tmp_path: Path) -> None:
     lines[999_000] = "1,2,3"
     lines[999_001] = "9"
     refused(write(tmp_path, "a.csv", "user,item\n" + "\n".join(lines)), "line 999002", "'1,2,3'")
+
+
+def test_quotes_need_a_separator_of_one_character(tmp_path: Path) -> None:
+    path = write(tmp_path, "a.dat", '"1"::"2"::"3"\n"4"::"5"::"6"\n')
+    refused(path, "separated by one character, the separator is '::'", "remove the quotes")
+    columns = {"user": 0, "item": 1}
+    refused(path, "separated by one character", separator="::", header=False, columns=columns)
+    one = write(tmp_path, "b.dat", '"1":"2":"3"\n"4":"5":"6"\n')
+    assert pairs(read_interactions(one, layout(separator=":", header=False, columns=columns))) == [(1, 2), (4, 5)]
+
+
+@pytest.mark.parametrize("text", [";\n", ";;\n;\n"])
+@pytest.mark.parametrize("header", [True, False, None])
+def test_a_file_of_separators_alone_is_refused(text: str, header: bool | None, tmp_path: Path) -> None:
+    refused(write(tmp_path, "a.csv", text), "holds no interactions: all lines are blank", header=header)
