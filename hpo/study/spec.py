@@ -19,6 +19,7 @@ from pydantic import (
     model_validator,
 )
 
+from hpo.study.attributes import TAKEN
 from hpo.study.names import check_name, repeat_name
 from hpo.study.objective import DEFAULT_OBJECTIVE, Objective, measured
 from hpo.study.plan import FROZEN, SEEDS_OF_A_SEARCH, ConfirmPlan, SearchPlan
@@ -116,6 +117,11 @@ class StudySpec(BaseModel):
         for key in self.config:
             if key in decided_elsewhere:
                 raise ValueError(f"config.{key} is decided by {decided_elsewhere[key]}; remove it from config")
+        if taken := sorted(TAKEN & vars(self.space.loss(self.space.corner())).keys()):
+            raise ValueError(
+                f"loss {self.space.loss_name} has a field {taken[0]}, and every trial stores something else under that name; "
+                f"give the field another name, such as own_{taken[0]}"
+            )
         for highest in (False, True):
             self.space.config(self.space.corner(highest), self.fields(1, 0))
         return self
