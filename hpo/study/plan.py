@@ -43,7 +43,7 @@ class SamplerSpec(BaseModel):
 
     Attributes:
         name: `tpe` also learns from pruned trials; `gp` does not; `random` and `qmc` do not learn.
-        n_startup_trials: random trials before the sampler learns.
+        n_startup_trials: random trials before the sampler learns, for the names `tpe` and `gp`.
     """
 
     model_config = FROZEN
@@ -149,7 +149,8 @@ class SearchPlan(BaseModel):
     Attributes:
         trials: finished trials in total, pruned ones and those of earlier runs included.
         epochs: epochs of a trial.
-        seed: seed of the sampler and of the training of every trial, so that trials differ in their settings only.
+        seed: seed of the sampler and of the training of every trial, so that trials differ in their settings only. Each
+            repeat of the search adds 1000.
         starts: number of configs that are tried after the published one and before the sampler's proposals.
         sampler: the sampler, which proposes configs.
         pruner: the pruner, which ends weak trials.
