@@ -150,7 +150,7 @@ def load_study(name: str | Path, **arguments: Any) -> Study:
     """
     asked = checked(_Where, arguments, "load_study()")
     with in_words_of_python():
-        spec, study, _ = stored_study(_flags(os.fspath(name), asked), to_write=True)
+        spec, study, _ = stored_study(_flags(name, asked), to_write=True)
     return Study(spec, study, asked.output, asked.storage, asked.data_dir)
 
 
@@ -175,13 +175,19 @@ def confirm(study: Study | str | Path, **arguments: Any) -> Verdict:
             f"confirm(): {shown(both[0])} must be left out, since the study has it; it is for a study given by its name"
         )
     asked = checked(_ConfirmArguments, known | arguments, "confirm()")
-    where = _flags(study.name if isinstance(study, Study) else os.fspath(study), asked)
+    where = _flags(study.name if isinstance(study, Study) else study, asked)
     with call(asked.progress) as (printer, stopper):
         changes = {f"confirm.{key}": getattr(asked, key) for key in PLAN}
         confirmed = calls.confirm(where, changes, asked.checkpoint_every, printer, stopper, asked.max_memory)
     return Verdict(load_study(where.study, output=asked.output, storage=asked.storage, data_dir=asked.data_dir), confirmed)
 
 
-def _flags(study: str, asked: _Where) -> argparse.Namespace:
-    """A study and its location in the form of a command's flags."""
-    return argparse.Namespace(study=study, output=asked.output, storage=asked.storage, data_dir=asked.data_dir)
+def _flags(study: str | Path, asked: _Where) -> argparse.Namespace:
+    """A study and its location in the form of a command's flags.
+
+    Raises:
+        InputError: the study is given by another value than a text or path.
+    """
+    if not isinstance(study, str | os.PathLike):
+        raise InputError(f"a study must be given by its name or its file, got {shown(study)}")
+    return argparse.Namespace(study=os.fspath(study), output=asked.output, storage=asked.storage, data_dir=asked.data_dir)

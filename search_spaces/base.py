@@ -36,7 +36,7 @@ ALSO: dict[str, Parameter | Choice] = {
     "schedule": Choice(("constant", "linear")),
     "init_std": Parameter(1e-5, 1.0, log=True, limits=(1e-9, 100.0)),
     "batch_size": Parameter(64, 8192, log=True, whole=True, limits=(1, 1_000_000)),
-    "dim": Choice((16, 32, 64, 128, 256), int),
+    "dim": Choice((16, 32, 64, 128, 256), int, limits=(1, 4096)),
 }
 ENCODER_FIELDS = ("dropout", "init_std", "dim")
 

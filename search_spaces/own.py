@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
-from typing import Annotated, Any, get_args, get_origin, get_type_hints
+from dataclasses import asdict, fields, replace
+from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel
 
+from search_spaces.base import ALSO
 from search_spaces.fields import FIELDS, FieldSpace
 from search_spaces.parameters import Choice, Parameter, Searched
 from search_spaces.spaces import SPACES
@@ -18,6 +19,7 @@ from trainers.losses.own import IN_A_FILE, OWN, OwnLoss, add, check_class, check
 from trainers.text import shown
 from trainers.validation import SETTINGS, checked
 
+Numbered = TypeVar("Numbered", Parameter, Choice)
 FORMS = "(low, high), (low, high, 'log') or a list of names"
 
 
@@ -29,19 +31,25 @@ def register_loss(cls: type[Loss], ranges: Mapping[str, Any] | None = None) -> t
     Args:
         cls: a frozen dataclass derived from `trainers.losses.Loss`, with a field `name` and a formula in `rows`.
         ranges: search ranges by field: `(low, high)`, or `(low, high, "log")` to sample the logarithm uniformly; a list of
-            texts for a choice; or a `search_spaces.parameters.Parameter`. Fields without a range have their defaults.
+            texts for a choice; or a `Parameter` or `Choice` of `search_spaces.parameters`. Fields without a range have their
+            defaults.
 
     Returns:
         The class.
 
     Raises:
-        InputError: `cls` is not such a class, its name is taken, or a range is invalid; or the class or its formula fails at an
-            end of the ranges.
+        InputError: `cls` is not such a class, its name or that of a field is taken, or a range is invalid; or the class or its
+            formula fails at an end of the ranges.
     """
     name, given = check_class(cls), dict(ranges or {})
     check_fields(cls, [*given])
     if name in SPACES and name not in OWN:
         raise InputError(f"loss {name!r} has the name of a space of this program; give {cls.__qualname__} another name")
+    if taken := sorted({field.name for field in fields(cls)} & ALSO.keys()):  # type: ignore[arg-type]  # checked
+        raise InputError(
+            f"loss class {cls.__qualname__}: field {taken[0]} has the name of a setting that studies search besides the loss; "
+            f"give it another name, such as own_{taken[0]}"
+        )
     hints = get_type_hints(cls, include_extras=True)
     searched = {field: _parameter(f"ranges.{field}", hints.get(field), value) for field, value in given.items()}
     for end in (0, -1):
@@ -68,27 +76,61 @@ def _take(cls: type[Loss], searched: Searched) -> None:
 
 
 def _parameter(where: str, hint: Any, given: Any) -> Parameter | Choice:
-    if isinstance(given, Parameter | Choice):
-        return given
+    """The search range of a field, checked.
+
+    Raises:
+        InputError: it is invalid, or beyond the limits of its field.
+    """
+    whole = (get_args(hint)[0] if get_origin(hint) is Annotated else hint) is int
     values = tuple(given) if isinstance(given, tuple | list) else ()
     if len(values) > 1 and all(isinstance(value, str) for value in values):
-        return Choice(tuple(sorted(values)))
-    if len(values) not in (2, 3) or values[2:] not in ((), ("log",)):
-        raise InputError(f"{where}: must be {FORMS}, got {shown(given)}")
-    low, high, is_log = values[0], values[1], len(values) == 3
-    whole = (get_args(hint)[0] if get_origin(hint) is Annotated else hint) is int
-    kind = int if whole else int | float
-    if not all(isinstance(end, kind) and not isinstance(end, bool) and math.isfinite(end) for end in (low, high)):
-        raise InputError(f"{where}: must be two {'whole ' if whole else ''}numbers, low and high, got {shown(given)}")
-    if not low < high or (is_log and low <= 0):
-        rule = "low must be below high" if not low < high else "low must be above 0 for a logarithm"
-        raise InputError(f"{where}: {rule}, got {shown(given)}")
+        given = Choice(values)
+    if isinstance(given, Choice):
+        _check_choice(where, given)
+        choice: Choice = replace(given, values=tuple(sorted(given.values)))
+        return _limited(where, hint, whole, choice)
+    if not isinstance(given, Parameter):
+        if len(values) not in (2, 3) or values[2:] not in ((), ("log",)):
+            raise InputError(f"{where}: must be {FORMS}, got {shown(given)}")
+        given = Parameter(values[0], values[1], log=len(values) == 3, whole=whole)
+    if whole and not given.whole:
+        raise InputError(f"{where}: must have whole=True, as its field is a whole number, got {shown(given)}")
+    kind, ends = int if given.whole else int | float, (given.low, given.high)
+    if not all(isinstance(end, kind) and not isinstance(end, bool) and math.isfinite(end) for end in ends):
+        raise InputError(
+            f"{where}: must be two {'whole ' if given.whole else ''}numbers, low and high, got {shown(values or ends)}"
+        )
+    if not given.low < given.high or (given.log and given.low <= 0):
+        rule = "low must be below high" if not given.low < given.high else "low must be above 0 for a logarithm"
+        raise InputError(f"{where}: {rule}, got {shown(values or ends)}")
+    number: Parameter = given if given.whole else replace(given, low=float(given.low), high=float(given.high))
+    return _limited(where, hint, whole, number)
+
+
+def _check_choice(where: str, given: Choice) -> None:
+    of_kind = given.kind in (str, int, float) and all(type(value) is given.kind for value in given.values)
+    if not of_kind or len(set(given.values)) != len(given.values) or len(given.values) < 2:
+        raise InputError(
+            f"{where}: a choice must have two or more different values of one kind, str, int or float, such as "
+            f"Choice((1, 2), int), got {shown(given)}"
+        )
+
+
+def _limited(where: str, hint: Any, whole: bool, given: Numbered) -> Numbered:
+    """The range with the limits of its field.
+
+    Raises:
+        InputError: it is beyond them, or beyond its own limits.
+    """
+    if isinstance(given, Choice) and given.kind is str:
+        return given
     limits, said = _limits(hint, whole)
+    low, high = _end(given, 0), _end(given, -1)
     if low < limits[0] or high > limits[1]:
-        raise InputError(f"{where}: must be {said}, as its field says, got {shown(given)}")
-    if whole:
-        return Parameter(low, high, log=is_log, whole=True, limits=limits)
-    return Parameter(float(low), float(high), log=is_log, limits=limits)
+        raise InputError(f"{where}: must be {said}, as its field says, got {shown((low, high))}")
+    if low < given.limits[0] or high > given.limits[1]:
+        raise InputError(f"{where}: must be within its limits, {shown(given.limits)}, got {shown((low, high))}")
+    return replace(given, limits=(max(limits[0], given.limits[0]), min(limits[1], given.limits[1])))
 
 
 def _limits(hint: Any, whole: bool) -> tuple[tuple[float, float], str]:
@@ -208,15 +250,15 @@ def _record(own: OwnLoss) -> OwnLossRecord:
 
 
 def _plain(parameter: Parameter | Choice) -> dict[str, Any]:
+    limits = [None if math.isinf(end) else end for end in parameter.limits]  # JSON has no infinity
     if isinstance(parameter, Choice):
-        return {"values": list(parameter.values)}
-    fields = asdict(parameter)
-    limits = fields.pop("limits")
-    return fields | {"limits": [None if math.isinf(end) else end for end in limits]}  # JSON has no infinity
+        return {"values": list(parameter.values)} | ({"limits": limits} if parameter.kind is not str else {})
+    return asdict(parameter) | {"limits": limits}
 
 
 def _restored(given: Mapping[str, Any]) -> Parameter | Choice:
+    ends = zip(given.get("limits", (None, None)), (-math.inf, math.inf), strict=True)
+    low, high = (none if end is None else end for end, none in ends)
     if "values" in given:
-        return Choice(tuple(given["values"]))
-    ends = zip(given["limits"], (-math.inf, math.inf), strict=True)
-    return Parameter(**{**given, "limits": tuple(none if end is None else end for end, none in ends)})
+        return Choice(tuple(given["values"]), type(given["values"][0]), (low, high))
+    return Parameter(**{**given, "limits": (low, high)})

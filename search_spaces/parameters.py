@@ -38,6 +38,11 @@ class Parameter:
     limits: tuple[float, float] = (-math.inf, math.inf)
     is_scale: bool = False
 
+    @property
+    def _lowest(self) -> float:
+        """The lowest low end. The logarithm of a whole number starts at 1."""
+        return max(self.limits[0], 1) if self.whole and self.log else self.limits[0]
+
     def box(self, given: Range | None = None) -> BaseDistribution:
         """The range as an Optuna distribution."""
         low, high = given or (self.low, self.high)
@@ -58,6 +63,8 @@ class Parameter:
             raise ValueError(
                 f"ranges.{name}: must lie in [{self.limits[0]:.10g}, {self.limits[1]:.10g}], got {shown(list(given))}"
             )
+        if self.log and given[0] <= 0:
+            raise ValueError(f"ranges.{name}: low must be above 0 for a logarithm, got {shown(list(given))}")
         return given if self.whole else tuple(float(value) for value in given)
 
     def end(self, box: BaseDistribution, value: float) -> Literal["low", "high"] | None:
@@ -67,7 +74,7 @@ class Parameter:
             return None
         low, high, value = ((math.log(each) if self.log else each) for each in (box.low, box.high, value))
         near = NEAR_END * (high - low)
-        if value <= low + near and box.low > self.limits[0]:
+        if value <= low + near and box.low > self._lowest:
             return "low"
         return "high" if value >= high - near and box.high < self.limits[1] else None
 
@@ -82,18 +89,27 @@ class Parameter:
         else:
             length = box.high - box.low
             low, high = box.low - length, box.high + length
-        low, high = max(_rounded(low, math.floor), self.limits[0]), min(_rounded(high, math.ceil), self.limits[1])
+        low, high = _rounded(low, math.floor), _rounded(high, math.ceil)
         if self.whole:
-            low, high = int(max(low, 1)), int(high)
+            low, high = math.floor(low), math.ceil(high)
+        low, high = max(low, self._lowest), min(high, self.limits[1])
+        if self.whole:  # limits may be no whole numbers
+            low, high = math.ceil(low), math.floor(high)
         return (low, box.high) if end == "low" else (box.low, high)
 
 
 @dataclass(frozen=True)
 class Choice:
-    """A searched choice among a few values, such as the widths that kernels are compiled for."""
+    """A searched choice among a few values, such as the widths that kernels are compiled for.
+
+    Attributes:
+        values: its default values.
+        limits: the limits of whole numbers that a study may name instead.
+    """
 
     values: Range
     kind: type = str
+    limits: tuple[float, float] = (-math.inf, math.inf)
 
     def box(self, given: Range | None = None) -> BaseDistribution:
         """The values as an Optuna distribution."""
@@ -103,7 +119,7 @@ class Choice:
         """Values from a study file, checked.
 
         Raises:
-            ValueError: fewer than two different values, or a value of another kind.
+            ValueError: fewer than two different values, or a value of another kind or beyond the limits.
         """
         is_kind = all(isinstance(value, self.kind) and not isinstance(value, bool) for value in given)
         is_kind = is_kind and (self.kind is int or set(given) <= set(self.values))
@@ -111,20 +127,27 @@ class Choice:
             raise ValueError(
                 f"ranges.{name}: must be two or more different values, such as {list(self.values)}, got {shown(list(given))}"
             )
+        if self.kind is int and not self.limits[0] <= min(given) <= max(given) <= self.limits[1]:
+            raise ValueError(
+                f"ranges.{name}: must lie in [{self.limits[0]:.10g}, {self.limits[1]:.10g}], got {shown(list(given))}"
+            )
         return tuple(sorted(given))
 
     def end(self, box: BaseDistribution, value: Any) -> Literal["low", "high"] | None:
-        """The end at which a number is; None for text, which has no order."""
+        """The end at which a whole number is, if a value can be added there; None for others."""
         assert isinstance(box, CategoricalDistribution)  # what `box` makes
-        if self.kind is not int or value not in (box.choices[0], box.choices[-1]):
+        if self.kind is not int:
             return None
-        return "low" if value == box.choices[0] else "high"
+        if value == box.choices[0] and self.widened(box, "low")[0] < value:
+            return "low"
+        return "high" if value == box.choices[-1] and self.widened(box, "high")[-1] > value else None
 
     def widened(self, box: BaseDistribution, end: Literal["low", "high"]) -> Range:
-        """The values and one more: half of the lowest, or twice the highest."""
+        """The values and one more within the limits: half of the lowest, or twice the highest."""
         assert isinstance(box, CategoricalDistribution)  # what `box` makes
         values = [value for value in box.choices if isinstance(value, int)]
-        return tuple(sorted({*values, max(1, values[0] // 2) if end == "low" else 2 * values[-1]}))
+        low, high = max(values[0] // 2, self.limits[0], 1), min(2 * values[-1], self.limits[1])
+        return tuple(sorted({*values, math.ceil(low) if end == "low" else math.floor(high)}))
 
 
 Searched = Mapping[str, Parameter | Choice]

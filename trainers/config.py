@@ -144,5 +144,5 @@ def dotted(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """A nested mapping with dotted keys: `{"encoder.dim": 64, ...}`."""
     found: dict[str, Any] = {}
     for key, value in config.items():
-        found |= dotted(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {prefix + key: value}
+        found |= dotted(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
     return found

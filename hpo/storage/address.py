@@ -28,6 +28,7 @@ MEANT_AS_URL = re.compile(
     """,
     re.IGNORECASE | re.VERBOSE | re.DOTALL,
 )
+IN_MEMORY = re.compile(r"sqlite(\+\w+)?://(/?(\?.*)?|.*(:memory:|mode=memory).*)", re.DOTALL)
 HOST_AND_PORT = re.compile(r"[\w.-]+:\d+(?:/\w*)?")
 FLAG = re.compile(r"(--[\w-]+=)(.*)", re.DOTALL)
 
@@ -41,7 +42,8 @@ def storage_url(given: str | None, output: Path | None) -> str:
     """The URL or journal path to use: `--storage`, or $HPO_STORAGE, or the journal in the output folder.
 
     Raises:
-        InputError: it is a misspelt URL, which the message does not show, or starts with postgres://; or the variable is blank.
+        InputError: it is a misspelt URL, which the message does not show, starts with postgres://, or names no file for SQLite;
+            or the variable is blank.
     """
     used = ("--storage", given) if given else (f"${STORAGE_VARIABLE}", variable(STORAGE_VARIABLE) or "")
     for name, text in (used, ("--output", str(output or ""))):
@@ -55,6 +57,11 @@ def storage_url(given: str | None, output: Path | None) -> str:
     if POSTGRES.match(used[1]):
         raise InputError(
             f"{used[0]} must name the database as SQLAlchemy does, got postgres://; write postgresql+psycopg:// instead"
+        )
+    if IN_MEMORY.fullmatch(used[1]):
+        raise InputError(
+            f"{used[0]} must name a file for SQLite, since studies in memory are lost when the command ends, got "
+            f"{without_password(used[1])}; give sqlite:///FILE"
         )
     return used[1] or (str(output / JOURNAL) if output else "")
 
@@ -74,7 +81,13 @@ def without_password(text: str) -> str:
 
 def has_password(url: str) -> bool:
     """Whether a URL holds a password, which `ps` and the shell's history show."""
-    return is_url(url) and _secrets(url) != []
+    if not is_url(url):
+        return False
+    secrets = _secrets(url)
+    if secrets is None:
+        rest = url.partition("://")[2]
+        return ":" in rest.rpartition("@")[0] or SECRET_KEY.search(rest) is not None
+    return secrets != []
 
 
 def censored(text: str, url: str) -> str:

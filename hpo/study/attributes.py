@@ -19,7 +19,12 @@ WORKER_DIED = "worker died"  # true in a FAILURE that the config did not cause
 RESUMED_AFTER = "resumed_after"  # number of epochs that a retry took from the checkpoint of an earlier attempt
 SAMPLED = "sampled"  # true once all parameters of a trial are sampled
 COPIED_FROM = "copied_from"  # the number of the original trial, in a study with wider ranges
+NUMBERS = ("epochs_trained", "train_seconds", "evaluate_seconds")  # of every finished trial besides its metrics
 MAX_RETRIES = 3  # retries of a trial whose workers die without a new epoch
+# Names that the searched settings of a trial, which are stored beside these attributes, must not have: those of attributes, and
+# of other columns in the table of trials.
+TAKEN = {*START_MARKS, WORKER, RETRIES, RETRY_OF, DUPLICATE, LOST, FAILURE, RESUMED_AFTER, SAMPLED, COPIED_FROM, *NUMBERS}
+TAKEN |= {"number", "state", "value", "datetime_start", "datetime_complete", "duration", "validation_users"}
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
 
 

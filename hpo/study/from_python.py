@@ -53,6 +53,7 @@ def spec_of(
         )
     if name is None:
         raise InputError("a study without a file needs a name to keep its results under; give one, such as name='mine'")
+    check_name(name)
     content = _merged(base, given)
     for key in ("dataset", "space"):
         if content.get(key) is None:
@@ -60,10 +61,12 @@ def spec_of(
     table = content["dataset"] if isinstance(content["dataset"], Dataset) else None
     if table is not None and "data" not in given and isinstance(study, str | os.PathLike):
         content["data"] = {}  # the file's options are for the file's data
-    content |= _data_of(table, check_name(name), content, output) if table else {"dataset": _place(content["dataset"])}
+    content |= _data_of(table, name, content, output) if table else {"dataset": _place(content["dataset"])}
     if not isinstance(study, str | os.PathLike) and content["dataset"] not in PUBLIC:
         content = _with_suggestions(content, table or _read(content, data_dir, name))
-    return checked(StudySpec, {**content, "name": name}, f"study {name}"), table
+    spec = checked(StudySpec, {**content, "name": name}, f"study {name}")
+    spec.search.check_effects(f"study {name}")
+    return spec, table
 
 
 def _merged(base: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
@@ -127,10 +130,11 @@ def _place(dataset: object) -> object:
 
 def _read(content: Mapping[str, Any], data_dir: str | None, name: str) -> Dataset:
     options = content.get("data", {})
-    if not isinstance(content["dataset"], str) or not isinstance(options, Mapping):
+    is_mapping = isinstance(options, Mapping) and all(isinstance(key, str) for key in options)
+    if not isinstance(content["dataset"], str) or not is_mapping:
         raise InputError(
-            f"study {name}: dataset must be a name or a path, and data a mapping, got {shown(content['dataset'])} and "
-            f"{shown(options)}"
+            f"study {name}: dataset must be a name or a path, and data a mapping, {{name: value}}, got "
+            f"{shown(content['dataset'])} and {shown(options)}"
         )
     return load_dataset(content["dataset"], data_dir, **options)
 

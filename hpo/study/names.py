@@ -29,9 +29,10 @@ def check_name(name: str) -> str:
     """Return the name, if it can be the name of a folder.
 
     Raises:
-        InputError: it has characters other than letters, digits, dots, underscores and hyphens, is too long, or is reserved.
+        InputError: it is no text, has characters other than letters, digits, dots, underscores and hyphens, is too long, or is
+            reserved.
     """
-    if not NAME_PATTERN.fullmatch(name) or name in RESERVED_NAMES:
+    if not isinstance(name, str) or not NAME_PATTERN.fullmatch(name) or name in RESERVED_NAMES:
         raise InputError(
             f"a study's name must have 1 to 100 letters, digits, '.', '_' and '-', start with a letter or digit, and not be "
             f"{' or '.join(RESERVED_NAMES)}, got {shown(name)}"

@@ -9,9 +9,9 @@ from pydantic import BaseModel, Field, field_validator
 
 from hpo.runtime.text import counted
 from hpo.study.names import MAX_SEARCHES
-from trainers.config import MAX_SEED
-from trainers.errors import unknown
+from trainers.errors import InputError, unknown
 from trainers.losses import LOSSES
+from trainers.text import shown
 from trainers.validation import SETTINGS, Count, Real, Switch, Whole
 
 FROZEN = SETTINGS | {"frozen": True}
@@ -32,7 +32,8 @@ LEAST_MEMORY = 0.1  # GB; enough for EASE on some thousand items
 MIN_TEST_USERS = 30  # for a verdict: the bootstrap of fewer users says too little about others
 MAX_SEEDS = 100  # so that the seeds of search, validation stage and test stage differ: see hpo.confirmation.stages
 SEEDS_OF_A_SEARCH = 1000  # confirm counts seeds on from the search's seed; the seed of the next repeat is beyond all of them
-Seed = Annotated[Whole, Field(ge=0, le=MAX_SEED - SEEDS_OF_A_SEARCH)]
+MAX_SEARCH_SEED = 2**32 - 1  # of Optuna's samplers, which also the last repeat must not exceed
+Seed = Annotated[Whole, Field(ge=0, le=MAX_SEARCH_SEED)]
 Seeds = Annotated[Count, Field(le=MAX_SEEDS)]
 NotNegative = Annotated[Whole, Field(ge=0)]
 
@@ -42,12 +43,17 @@ class SamplerSpec(BaseModel):
 
     Attributes:
         name: `tpe` also learns from pruned trials; `gp` does not; `random` and `qmc` do not learn.
-        n_startup_trials: random trials before the sampler learns.
+        n_startup_trials: random trials before the sampler learns, for the names `tpe` and `gp`.
     """
 
     model_config = FROZEN
     name: Literal["tpe", "gp", "random", "qmc"] = "tpe"
     n_startup_trials: NotNegative = 20
+
+    @property
+    def without_effect(self) -> tuple[str, ...]:
+        """The keys without effect."""
+        return () if self.name in ("tpe", "gp") else ("n_startup_trials",)
 
     @property
     def learns_from_complete(self) -> bool:
@@ -82,6 +88,12 @@ class PrunerSpec(BaseModel):
     interval_steps: Count = 4
     n_min_trials: Count = 1
     percentile: Annotated[Real, Field(gt=0.0, lt=100.0)] = 75.0
+
+    @property
+    def without_effect(self) -> tuple[str, ...]:
+        """The keys without effect."""
+        every = tuple(key for key in type(self).model_fields if key != "name")
+        return {"none": every, "median": ("percentile",)}.get(self.name, ())
 
     def warmup(self, epochs: int) -> int:
         """The epochs before a trial of `epochs` epochs can be pruned."""
@@ -137,7 +149,8 @@ class SearchPlan(BaseModel):
     Attributes:
         trials: finished trials in total, pruned ones and those of earlier runs included.
         epochs: epochs of a trial.
-        seed: seed of the sampler and of the training of every trial, so that trials differ in their settings only.
+        seed: seed of the sampler and of the training of every trial, so that trials differ in their settings only. Each
+            repeat of the search adds 1000.
         starts: number of configs that are tried after the published one and before the sampler's proposals.
         sampler: the sampler, which proposes configs.
         pruner: the pruner, which ends weak trials.
@@ -150,6 +163,21 @@ class SearchPlan(BaseModel):
     starts: Annotated[NotNegative, Field(le=20)] = 4
     sampler: SamplerSpec = SamplerSpec()
     pruner: PrunerSpec = PrunerSpec()
+
+    def check_effects(self, where: str) -> None:
+        """Check that no key has a value without effect other than its default, which stored studies have.
+
+        Raises:
+            InputError: a key has.
+        """
+        for part in ("sampler", "pruner"):
+            spec: SamplerSpec | PrunerSpec = getattr(self, part)
+            for key in spec.without_effect:
+                if (value := getattr(spec, key)) != type(spec).model_fields[key].default:
+                    raise InputError(
+                        f"{where}: search.{part}.{key}: has no effect with name {spec.name}, got {shown(value)}; remove it, or "
+                        f"choose another {part}"
+                    )
 
     @property
     def evaluate_at(self) -> range:

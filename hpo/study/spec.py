@@ -19,9 +19,10 @@ from pydantic import (
     model_validator,
 )
 
+from hpo.study.attributes import TAKEN
 from hpo.study.names import check_name, repeat_name
 from hpo.study.objective import DEFAULT_OBJECTIVE, Objective, measured
-from hpo.study.plan import FROZEN, SEEDS_OF_A_SEARCH, ConfirmPlan, SearchPlan
+from hpo.study.plan import FROZEN, MAX_SEARCH_SEED, SEEDS_OF_A_SEARCH, ConfirmPlan, SearchPlan
 from search_spaces import SPACES, Space
 from search_spaces.baselines import BASELINE_RANGES
 from trainers.config import REGISTERED, TrainConfig
@@ -116,8 +117,23 @@ class StudySpec(BaseModel):
         for key in self.config:
             if key in decided_elsewhere:
                 raise ValueError(f"config.{key} is decided by {decided_elsewhere[key]}; remove it from config")
+        if taken := sorted(TAKEN & vars(self.space.loss(self.space.corner())).keys()):
+            raise ValueError(
+                f"loss {self.space.loss_name} has a field {taken[0]}, and every trial stores something else under that name; "
+                f"give the field another name, such as own_{taken[0]}"
+            )
         for highest in (False, True):
             self.space.config(self.space.corner(highest), self.fields(1, 0))
+        return self
+
+    @model_validator(mode="after")
+    def _check_seeds_of_repeats(self) -> StudySpec:
+        highest = MAX_SEARCH_SEED - SEEDS_OF_A_SEARCH * (self.confirm.searches - 1)
+        if self.search.seed > highest:
+            raise ValueError(
+                f"search.seed: must be at most {highest} with {self.confirm.searches} in confirm.searches, since each repeat "
+                f"adds {SEEDS_OF_A_SEARCH}, got {self.search.seed}"
+            )
         return self
 
     def fields(self, epochs: int, seed: int) -> dict[str, Any]:
@@ -264,7 +280,9 @@ def _from_file(path: Path, name: str, where: str) -> StudySpec:
     dataset = content.get("dataset")
     if dataset not in NAMES and isinstance(found := _beside(path, dataset), str) and os.path.exists(found):  # as are data
         content["dataset"] = found
-    return checked(StudySpec, {**content, "name": name}, where)
+    spec = checked(StudySpec, {**content, "name": name}, where)
+    spec.search.check_effects(where)
+    return spec
 
 
 def _beside(path: Path, name: object) -> object:

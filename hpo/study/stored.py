@@ -10,7 +10,7 @@ import optuna
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
-from hpo.study.attributes import FINISHED, SAMPLED
+from hpo.study.attributes import FINISHED, NUMBERS, SAMPLED
 from hpo.study.definition import (
     REMEDY,
     SPEC,
@@ -28,7 +28,6 @@ from trainers.text import shown
 
 # Attribute of a study: the numbers of validation users that trials are measured on before and at their last epoch.
 EVALUATED_ON = "evaluated on"
-NUMBERS = ("epochs_trained", "train_seconds", "evaluate_seconds")  # attributes of every finished trial besides its metrics
 
 
 def find_study(storage: BaseStorage, name: str) -> optuna.Study:

@@ -91,7 +91,7 @@ def trial_config(trial: FrozenTrial | optuna.Trial, spec: StudySpec) -> TrainCon
 
 
 def best_trials(study: optuna.Study, count: int | None = None) -> list[FrozenTrial]:
-    """The `count` best complete trials (by default all), best first. Of equal configs only the first counts."""
+    """The `count` best complete trials (by default all), best first. Of equal parameters only the first counts."""
     complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     ranked = sorted(complete, key=lambda trial: (-(trial.value or 0.0), trial.number))
     by_params = {tuple(sorted(trial.params.items())): trial for trial in reversed(ranked)}
@@ -102,11 +102,19 @@ def finalist_trials(study: optuna.Study, count: int, spec: StudySpec) -> list[Fr
     """The trials that confirm retrains: the best `count`, and the published config or the nearest to it, whatever its rank.
 
     A search of few epochs ranks fast learners too high (benchmarks/RESULTS.md), so the published config may overtake them. If
-    no paper has a config, the first trial is added, because the gain of the search is measured against it.
+    no paper has a config, the first trial is added, because the gain of the search is measured against it. Parameters may
+    have no effect, such as tau with one margin, so the best ones are compared by their configs.
     """
     ranked = best_trials(study)
-    first = first_of(ranked, spec)
-    return ranked[:count] + [trial for trial in ranked[count:] if stands_for_published(trial) or trial is first]
+    first, top, configs = first_of(ranked, spec), list[FrozenTrial](), list[TrainConfig]()
+    for trial in ranked:
+        config = trial_config(trial, spec) if len(top) < count else None
+        if config is not None and config not in configs:
+            top.append(trial)
+            configs.append(config)
+    chosen = {trial.number for trial in top}
+    others = [trial for trial in ranked if trial.number not in chosen]
+    return top + [trial for trial in others if stands_for_published(trial) or trial is first]
 
 
 def first_of(ranked: Sequence[FrozenTrial], spec: StudySpec) -> FrozenTrial | None:

@@ -237,6 +237,29 @@ BAD: dict[str, tuple[Callable[[Place], Any], str]] = {
         "a study's name must have 1 to 100 letters",
     ),
     "no study at all": (lambda place: search(3), "must be the name of a shipped study, a file, or a mapping"),  # type: ignore[arg-type]
+    "a name that is no text": (lambda place: search("demo_mml", name=5), "name: must be text, got 5"),  # type: ignore[arg-type]
+    "another name that is none": (
+        lambda place: search(dataset=dataset(), space="mml", name=5),  # type: ignore[arg-type]
+        "a study's name must have 1 to 100 letters, .*, got 5",
+    ),
+    "a key that is no text": (
+        lambda place: search(dataset=dataset(), space="mml", name="a", config={1: 2}),  # type: ignore[dict-item]
+        r"study a: config\.1\.\[key\]: must be text, got 1",
+    ),
+    "an inner key that is no text": (
+        lambda place: search(dataset=dataset(), space="mml", name="a", config={"encoder": {1: 2}}),
+        r"study a: config: encoder: must be a mapping with a name, .*, got \{1: 2\}",
+    ),
+    "an option that is no text": (
+        lambda place: search(dataset="demo", space="mml", name="a", data={1: 2}),  # type: ignore[dict-item]
+        r"data a mapping, \{name: value\}, got 'demo' and \{1: 2\}",
+    ),
+    "a key without effect": (
+        lambda place: search("demo_mml", search={"pruner": {"percentile": 20}}),
+        "study demo_mml: search.pruner.percentile: has no effect with name median, got 20",
+    ),
+    "a loaded study that is no name": (lambda place: load_study(5), "by its name or its file, got 5"),  # type: ignore[arg-type]
+    "a confirmed study that is no name": (lambda place: confirm(5), "by its name or its file, got 5"),  # type: ignore[arg-type]
     "an unknown space": (lambda place: search(dataset=dataset(), space="mmm", name="a"), "unknown space 'mmm'"),
     "a bare table": (
         lambda place: search(dataset=table(), space="mml", name="a"),

@@ -18,6 +18,7 @@ from hpo.api import confirm, register_loss, search
 from hpo.reporting.export import ExportedConfig
 from hpo.runs.store import RunKey
 from hpo.search.job import SearchJob
+from hpo.study import attributes
 from hpo.study.spec import load_spec
 from hpo.study.workspace import Workspace
 from search_spaces import SPACES
@@ -111,6 +112,21 @@ def test_an_own_loss_is_searched_and_confirmed_and_commands_import_it(
     own.forget()
     assert ExportedConfig.read(best).config.loss.name == "soft"
     assert report.main(["--study", "mine", "--output", str(place.output)]) == 0
+
+
+@pytest.mark.parametrize("name", ["published", "worker", "value", "train_seconds"])
+def test_a_field_with_the_name_of_another_value_of_a_trial_is_refused(place: Place, own: Own, name: str):
+    """Every trial would count as the published one, or have a worker that is a number."""
+    own.write(SOURCE.replace("    temperature: float\n", f"    temperature: float\n    {name}: float = 0.0\n"))
+    own.register()
+    with pytest.raises(InputError, match=f"loss soft has a field {name}, .* give the field another name, such as own_{name}"):
+        search(place.study, **arguments(place))
+
+
+def test_all_attributes_of_trials_are_taken():
+    """WORKER_DIED is no attribute, but a key in one."""
+    names = {value for key, value in vars(attributes).items() if key.isupper() and isinstance(value, str)}
+    assert names - {attributes.WORKER_DIED} <= attributes.TAKEN
 
 
 def test_a_command_continues_a_study_that_python_began(place: Place, own: Own, capsys: pytest.CaptureFixture[str]):

@@ -15,7 +15,7 @@ from pydantic import Field
 from search_spaces import SPACES, register_loss
 from search_spaces.fields import FIELDS
 from search_spaces.own import OwnLossRecord, recorded
-from search_spaces.parameters import Parameter
+from search_spaces.parameters import Choice, Parameter
 from trainers import InputError, TrainConfig
 from trainers.losses import LOSSES, Loss, Scores
 from trainers.losses.own import OWN
@@ -133,6 +133,30 @@ REFUSED: dict[str, tuple[Any, dict[str, Any], str]] = {
         {"width": (0.5, 2.0)},
         "must be two whole numbers",
     ),
+    "a real range of a whole number": (
+        made(__annotations__={"name": str, "width": int}),
+        {"width": Parameter(1, 3)},
+        "ranges.width: must have whole=True, as its field is a whole number",
+    ),
+    "a Parameter with a logarithm from 0": (
+        made(),
+        {"width": Parameter(0.0, 1.0, log=True)},
+        r"ranges.width: low must be above 0 for a logarithm, got \(0.0, 1.0\)",
+    ),
+    "a Parameter with low above high": (made(), {"width": Parameter(1.0, 0.5)}, "ranges.width: low must be below high"),
+    "a Parameter with halves": (made(), {"width": Parameter(0.1, 0.5, whole=True)}, "ranges.width: must be two whole numbers"),
+    "a Parameter beyond its limits": (
+        made(),
+        {"width": Parameter(0.1, 5.0, limits=(0.0, 1.0))},
+        r"ranges.width: must be within its limits, \(0.0, 1.0\), got \(0.1, 5.0\)",
+    ),
+    "a choice of another kind": (made(), {"width": Choice((1, 2))}, "ranges.width: a choice must have two or more .* one kind"),
+    "a choice of one text": (made(), {"width": ["a", "a"]}, "ranges.width: a choice must have two or more different values"),
+    "the name of a searched setting": (
+        made(__annotations__={"name": str, "learning_rate": float}),
+        {"learning_rate": (0.1, 1.0)},
+        "field learning_rate has the name of a setting that studies search besides the loss; .* own_learning_rate",
+    ),
     "a formula that fails": (made(rows=lambda self, scores: scores.nothing), WIDTH, "fails: AttributeError: .*nothing"),
     "one number for a batch": (
         made(rows=lambda self, scores: scores.negative.sum()),
@@ -212,6 +236,21 @@ def test_the_record_of_a_loss_registers_it_in_another_process():
     again.check_code()
     with pytest.raises(InputError, match=r"the code of loss 'soft' .* has changed since"):
         again.model_copy(update={"code": "other"}).check_code()
+
+
+def test_the_record_of_a_loss_keeps_the_kind_of_a_choice():
+    power = Choice((3, 1), int, limits=(-math.inf, 5))
+    register_loss(Scaled, {"scale": Choice((2.0, 0.5), float), "power": power})
+    (record,) = recorded(["scaled"])
+    for table in (LOSSES, OWN, FIELDS, SPACES):
+        table.pop("scaled")  # type: ignore[attr-defined]
+    OwnLossRecord.model_validate(record.model_dump(mode="json")).restore()
+    assert FIELDS["scaled"] == {
+        "scale": Choice((0.5, 2.0), float, limits=(5e-324, 8)),
+        "power": Choice((1, 3), int, limits=(1, 5)),
+    }
+    space = SPACES["scaled"](name="scaled", ranges={"power": (2, 4)})
+    assert space.widened(space.at_ends({"scale": 0.5, "power": 4})) == {"power": (2, 4, 5)}
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from search_spaces import SPACES, Space
 from search_spaces.base import ALSO
 from search_spaces.fields import FIELDS, FieldSpace
 from search_spaces.ordered import weights_from_tau
-from search_spaces.parameters import AtEnd
+from search_spaces.parameters import AtEnd, Choice, Parameter
 from search_spaces.spaces import CCLSpace, MMLSpace
 from trainers.config import TrainConfig
 from trainers.errors import InputError
@@ -426,6 +426,36 @@ def test_choices_grow_by_one():
     space = made("sl", also=("dim", "batch_size"), ranges={"batch_size": (64, 128)})
     point = {"temperature": 0.1, "dim": 256, "batch_size": 64}
     assert space.widened(space.at_ends(point)) == {"dim": (16, 32, 64, 128, 256, 512), "batch_size": (32, 128)}
+
+
+def test_a_range_of_whole_numbers_never_gets_narrower():
+    whole = Parameter(0, 10, whole=True)
+    assert whole.widened(whole.box(), "low") == (-10, 10)
+    limited = Parameter(2, 10, whole=True, limits=(0, 12.5))
+    assert limited.widened(limited.box(), "low") == (0, 10)
+    assert limited.widened(limited.box(), "high") == (2, 12)
+    log = Parameter(2, 3, log=True, whole=True)
+    assert log.widened(log.box(), "low") == (1, 3)
+    assert log.widened(log.box(), "high") == (2, 5), "4.5 is rounded outwards"
+    assert log.end(log.box((1, 100)), 1) is None, "a logarithm of whole numbers starts at 1"
+
+
+def test_choices_stay_within_what_the_study_accepts():
+    space = made("sl", also=("dim",), ranges={"dim": (1, 3000)})
+    assert space.widened(space.at_ends({"temperature": 0.1, "dim": 3000})) == {"dim": (1, 3000, 4096)}
+    assert space.at_ends({"temperature": 0.1, "dim": 1}) == ()
+    space = made("sl", also=("dim",), ranges={"dim": (3, 4096)})
+    assert space.at_ends({"temperature": 0.1, "dim": 4096}) == ()
+    assert space.widened(space.at_ends({"temperature": 0.1, "dim": 3})) == {"dim": (1, 3, 4096)}
+    with pytest.raises(ValidationError, match=r"ranges.dim: must lie in \[1, 4096\], got \[64, 8192\]"):
+        made("sl", also=("dim",), ranges={"dim": (64, 8192)})
+
+
+def test_choices_without_limits_are_widened_only_where_a_value_can_be_added():
+    few = Choice((0, 2, 4), int)
+    assert few.end(few.box(), 0) is None, "half of 0 is 0"
+    assert few.end(few.box(), 4) == "high"
+    assert few.widened(few.box(), "high") == (0, 2, 4, 8)
 
 
 def test_the_nearest_mml_has_as_many_margins_as_the_space():

@@ -96,6 +96,21 @@ def test_the_old_name_of_postgresql_is_refused(url: str):
     assert "hunter2" not in str(error.value)
 
 
+@pytest.mark.parametrize(
+    "url", ["sqlite://", "sqlite:///", "sqlite+pysqlite://", "sqlite:///:memory:", "sqlite:///file:a?mode=memory&uri=true"]
+)
+def test_a_sqlite_database_in_memory_is_refused(monkeypatch: pytest.MonkeyPatch, url: str):
+    """Its studies would be gone at the end of the command."""
+    with pytest.raises(InputError, match=r"^--storage must name a file for SQLite, .*; give sqlite:///FILE$") as error:
+        storage_url(url, None)
+    assert f"got {url};" in str(error.value)
+    monkeypatch.setenv("HPO_STORAGE", url)
+    with pytest.raises(InputError, match=r"^\$HPO_STORAGE must name a file for SQLite"):
+        storage_url(None, Path("runs"))
+    for file in ("sqlite:///memory.db", "sqlite:////tmp/a.db", "sqlite+pysqlite:///a.db?timeout=3"):
+        assert storage_url(file, None) == file
+
+
 def test_an_unused_variable_is_not_refused(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("HPO_STORAGE", MISSPELT[0])
     assert storage_url("runs/journal.log", None) == "runs/journal.log"
@@ -146,6 +161,10 @@ def test_passwords_of_urls_are_hidden():
     assert without_password("runs/journal.log") == "runs/journal.log"
     assert "secret" not in without_password("postgresql://me:secret@host:notaport/db")
     assert has_password("postgresql://host/db?user=me&password=hunter2")
+    assert has_password("postgresql://me:secret@host:port/db")
+    assert has_password("postgresql://host:port/db?password=hunter2")
+    assert not has_password("grpc://localhost:abc")
+    assert not has_password("postgresql://me@host:port/db")
     assert without_password("postgresql://host/db?user=me&password=hunter2") == "postgresql://host/db?user=me&password=***"
     assert "ter2" not in without_password("postgresql://me:hun@ter2@host/db")
     assert "ter2" not in without_password("postgresql://me:hun%40ter2@host/db")

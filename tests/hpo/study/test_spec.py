@@ -7,11 +7,11 @@ import pytest
 from hpo.confirmation.contenders import title
 from hpo.confirmation.stages import SELECT_OFFSET, TEST_OFFSET
 from hpo.study.definition import SplitData, definition_of
-from hpo.study.plan import MAX_SEEDS, SEEDS_OF_A_SEARCH
+from hpo.study.plan import MAX_SEEDS
 from hpo.study.rivals import rivals_of
+from hpo.study.sampling import make_sampler
 from hpo.study.spec import StudySpec, load_spec, shipped_studies
 from search_spaces import SPACES
-from trainers.config import MAX_SEED
 from trainers.data.datasets import load_dataset
 from trainers.data.options import ValidationSplit
 from trainers.errors import InputError
@@ -90,6 +90,16 @@ def test_a_stored_spec_is_read_unchanged(write):
         ("search: {trials: 0}\n", "search.trials: must be greater than or equal to 1, got 0"),
         ("search: {trials: many}\n", "search.trials: must be a whole number, got 'many'"),
         ("search: {pruner: {name: medain}}\n", "search.pruner.name"),
+        (
+            "search: {pruner: {percentile: 20}}\n",
+            "search.pruner.percentile: has no effect with name median, got 20.0; remove it, or choose another pruner",
+        ),
+        ("search: {pruner: {name: none, interval_steps: 2}}\n", "search.pruner.interval_steps: has no effect with name none"),
+        (
+            "search: {sampler: {name: random, n_startup_trials: 7}}\n",
+            "search.sampler.n_startup_trials: has no effect with name random, got 7; remove it, or choose another sampler",
+        ),
+        ("search: {sampler: {name: qmc, n_startup_trials: 7}}\n", "n_startup_trials: has no effect with name qmc"),
         ("config: {learning_rat: 1.0}\n", "unknown key 'learning_rat'; did you mean 'learning_rate'"),
         ("config: {negatives: {name: uniform, cont: 3}}\n", "unknown key 'cont'; did you mean 'count'"),
         ("config: {loss: {name: ccl}}\n", "config.loss is decided by space"),
@@ -105,6 +115,14 @@ def test_bad_files_are_explained(write, extra: str, message: str):
         load_spec(write(MINIMAL + extra))
     assert message in str(error.value)
     assert "mine.yaml" in str(error.value)
+
+
+def test_keys_without_effect_are_read_where_a_study_is_stored_or_they_have_their_defaults(write):
+    spec = load_spec(write(MINIMAL + "search: {pruner: {name: percentile, percentile: 20}, sampler: {name: qmc}}\n"))
+    assert load_spec(write(spec.as_file()), spec.name) == spec
+    stored = spec.model_dump(mode="json")
+    stored["search"]["pruner"]["name"] = "median"
+    assert StudySpec.model_validate(stored).search.pruner.percentile == 20.0
 
 
 def test_the_message_about_an_empty_file_has_the_remedy(write):
@@ -256,6 +274,21 @@ def test_a_repeat_has_another_name_and_seeds_of_its_own(write):
     assert {one.confirm.searches for one in repeats[1:]} == {1}
     back = {"name": spec.name, "search.seed": 7, "confirm.searches": 20}
     assert all(one.override(back) == spec for one in repeats)
-    late = spec.override({"search.seed": MAX_SEED - SEEDS_OF_A_SEARCH})
-    with pytest.raises(InputError, match=r"search\.seed"):
-        late.repeat(2)
+
+
+def test_the_seeds_of_all_repeats_fit_a_sampler(write):
+    """Samplers refuse higher seeds with a traceback."""
+    last = 2**32 - 1
+    for name in ("tpe", "qmc"):
+        file = write(MINIMAL + f"search: {{seed: {last - 19_000}, sampler: {{name: {name}}}}}\nconfirm: {{searches: 20}}\n")
+        late = load_spec(file).repeats(20)[-1]
+        assert late.search.seed == last
+        make_sampler(late.search)
+    message = f"study mine: search.seed: must be at most {last - 19_000} with 20 in confirm.searches, since each .*, got {last}"
+    with pytest.raises(InputError, match=message):
+        load_spec(file).override({"search.seed": last})
+    message = rf"search\.seed: must be less than or equal to {last}, got {last + 1}"
+    with pytest.raises(InputError, match=message):
+        load_spec(write(MINIMAL + f"search: {{seed: {last + 1}}}\n"))
+    with pytest.raises(InputError, match=message):
+        load_spec(write(MINIMAL)).override({"search.seed": last + 1})

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import optuna
 import pytest
-from optuna.trial import TrialState
+from optuna.distributions import BaseDistribution
+from optuna.trial import TrialState, create_trial
 
 from hpo.study.attributes import NEAREST_MARK, PUBLISHED_MARK
 from hpo.study.spec import StudySpec
@@ -15,7 +19,24 @@ def spec(space: str) -> StudySpec:
     return StudySpec.model_validate({"name": "s", "dataset": "demo", "space": {"name": space}})
 
 
-def test_best_trials_ranks_by_value_and_takes_equal_configs_once():
+def add(
+    study: optuna.Study,
+    value: float,
+    marks: dict[str, str] | None = None,
+    state: TrialState = TrialState.COMPLETE,
+    spaces: Sequence[str] = ("ccl", "infonce"),
+    **params: float,
+) -> None:
+    """Add a trial with these parameters, and the lowest values of all others, that is in all these spaces."""
+    boxes, corner = dict[str, BaseDistribution](), dict[str, Any]()
+    for name in spaces:
+        boxes |= spec(name).space.boxes()
+        corner |= spec(name).space.corner()
+    given = {"params": corner | params, "distributions": boxes, "user_attrs": marks or {}}
+    study.add_trial(create_trial(state=state, value=value, **given))
+
+
+def test_best_trials_ranks_by_value_and_takes_equal_parameters_once():
     study = optuna.create_study(direction="maximize")
     box = {"margin": optuna.distributions.FloatDistribution(0.3, 0.98)}
     for margin, value in ((0.5, 0.2), (0.6, 0.4), (0.5, 0.2), (0.7, 0.3)):
@@ -28,20 +49,28 @@ def test_best_trials_ranks_by_value_and_takes_equal_configs_once():
 @pytest.mark.parametrize("kind", [PUBLISHED_MARK, NEAREST_MARK])
 def test_the_published_config_is_a_finalist_at_any_rank(kind: str):
     study = optuna.create_study(direction="maximize")
-    box = {"x": optuna.distributions.FloatDistribution(0.0, 1.0)}
     for x, value in ((0.1, 0.1), (0.2, 0.4), (0.3, 0.3), (0.4, 0.2)):
-        mark = {kind: "published"} if x == 0.1 else {}
-        study.add_trial(optuna.trial.create_trial(params={"x": x}, distributions=box, value=value, user_attrs=mark))
+        add(study, value, {kind: "published"} if x == 0.1 else {}, margin=x)
     assert [trial.number for trial in finalist_trials(study, 2, spec("ccl"))] == [1, 2, 0]
     assert [trial.number for trial in finalist_trials(study, 4, spec("ccl"))] == [1, 2, 3, 0], "it is there once"
 
 
+@pytest.mark.parametrize(("mark", "finalists"), [("", [0, 2, 3]), (PUBLISHED_MARK, [0, 2, 1])])
+def test_parameters_without_effect_make_no_second_finalist(mark: str, finalists: list[int]):
+    """With one margin tau has no effect. The published config is a finalist all the same."""
+    study = optuna.create_study(direction="maximize")
+    for tau, margins, value in ((0.1, 1, 0.4), (0.2, 1, 0.4), (0.3, 2, 0.3), (0.4, 2, 0.2)):
+        marks = {mark: "published"} if mark and tau == 0.2 else {}
+        add(study, value, marks, spaces=("mml_shape",), n_margins=margins, tau=tau, margin_top=0.9, low_fraction=0.5)
+    count = len(finalists) - bool(mark)
+    assert [trial.number for trial in finalist_trials(study, count, spec("mml_shape"))] == finalists
+
+
 def test_without_published_settings_the_first_complete_trial_is_a_finalist():
     study = optuna.create_study(direction="maximize")
-    box = {"x": optuna.distributions.FloatDistribution(0.0, 1.0)}
-    study.add_trial(optuna.trial.create_trial(params={"x": 0.5}, distributions=box, state=TrialState.PRUNED))
+    add(study, 0.5, margin=0.5, temperature=0.5, state=TrialState.PRUNED)
     for x, value in ((0.1, 0.1), (0.2, 0.4), (0.3, 0.3), (0.4, 0.2)):
-        study.add_trial(optuna.trial.create_trial(params={"x": x}, distributions=box, value=value))
+        add(study, value, margin=x, temperature=x)
     assert [trial.number for trial in finalist_trials(study, 2, spec("infonce"))] == [2, 3, 1]
     assert [trial.number for trial in finalist_trials(study, 2, spec("ccl"))] == [2, 3], "the published config was lost"
 
