@@ -91,9 +91,8 @@ class PrunerSpec(BaseModel):
 
     @property
     def without_effect(self) -> tuple[str, ...]:
-        """The keys without effect."""
-        every = tuple(key for key in type(self).model_fields if key != "name")
-        return {"none": every, "median": ("percentile",)}.get(self.name, ())
+        """The keys without effect. With `none` it is plain that nothing has one."""
+        return ("percentile",) if self.name == "median" else ()
 
     def warmup(self, epochs: int) -> int:
         """The epochs before a trial of `epochs` epochs can be pruned."""

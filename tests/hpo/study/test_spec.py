@@ -94,7 +94,6 @@ def test_a_stored_spec_is_read_unchanged(write):
             "search: {pruner: {percentile: 20}}\n",
             "search.pruner.percentile: has no effect with name median, got 20.0; remove it, or choose another pruner",
         ),
-        ("search: {pruner: {name: none, interval_steps: 2}}\n", "search.pruner.interval_steps: has no effect with name none"),
         (
             "search: {sampler: {name: random, n_startup_trials: 7}}\n",
             "search.sampler.n_startup_trials: has no effect with name random, got 7; remove it, or choose another sampler",
