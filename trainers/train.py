@@ -74,6 +74,8 @@ class Run:
         """Train and yield epochs; keep the error that ends them."""
         try:
             yield from self._rounds()
+        except GeneratorExit:  # the caller has closed the iterator
+            raise
         except BaseException as error:
             self._failure = error
             raise

@@ -28,7 +28,7 @@ MEANT_AS_URL = re.compile(
     """,
     re.IGNORECASE | re.VERBOSE | re.DOTALL,
 )
-IN_MEMORY = re.compile(r"sqlite(\+\w+)?://(/?(\?.*)?|.*(:memory:|mode=memory).*)", re.DOTALL)
+IN_MEMORY = re.compile(r"sqlite(\+\w+)?://(/?(\?.*)?|.*(:memory:|mode=memory).*)", re.DOTALL | re.IGNORECASE)
 HOST_AND_PORT = re.compile(r"[\w.-]+:\d+(?:/\w*)?")
 FLAG = re.compile(r"(--[\w-]+=)(.*)", re.DOTALL)
 

@@ -74,6 +74,8 @@ class Interactions:
         keys = _keys(users, items, n_items)
         given = np.arange(len(keys))
         if times is not None:
+            if times.dtype.kind == "M" and np.isnat(times).any():
+                raise InputError("times must be dates, got NaT; drop these pairs")
             times = times.astype(np.float64)
             if not np.isfinite(times).all():
                 raise InputError(f"times must be finite numbers, got {times[~np.isfinite(times)][0]}")

@@ -14,6 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import partial
+from operator import attrgetter, itemgetter, methodcaller
 from pathlib import Path
 from types import BuiltinFunctionType, CodeType, FunctionType, MethodDescriptorType, ModuleType
 from typing import Any
@@ -29,7 +30,8 @@ GENERATED = ("<string>", dataclasses.__file__)  # files of methods that dataclas
 PLAIN = (bool, int, float, complex, str, bytes, type(None), Enum)
 SETS = (set, frozenset)
 CONTAINERS = (list, tuple, dict, *SETS)
-COMPILED = (BuiltinFunctionType, MethodDescriptorType, np.ufunc)  # functions of libraries that are not written in Python
+COMPILED = (BuiltinFunctionType, MethodDescriptorType, np.ufunc, type(np.where))  # functions of libraries, not in Python
+GETTERS = (itemgetter, attrgetter, methodcaller)
 # Where a wrapper keeps what it wraps: a property, a cached property, a method, numba, functools, torch.jit.
 INSIDE = ("fget", "func", "__func__", "py_func", "__wrapped__", "_torchdynamo_inline")
 DEEPEST = 8  # dots in a name, since modules may contain each other; or wrappers around a function
@@ -144,7 +146,9 @@ def _called(name: str, value: Any, walk: _Walk) -> Iterator[str]:
     Raises:
         TypeError: its code may be the user's, and cannot be read.
     """
-    if (inner := _unwrapped(value)) is not value:
+    if isinstance(value, GETTERS):
+        yield f"{name} = {value!r}"
+    elif (inner := _unwrapped(value)) is not value:
         yield from _contained(name, [inner, getattr(value, "__self__", None)], walk)
     elif isinstance(inspect.getattr_static(type(value), "__call__"), FunctionType):  # written in Python, such as a torch module
         yield from _contained(name, vars(value), walk)

@@ -69,6 +69,11 @@ class TestInteractions:
         assert got.times is None
         assert Interactions.from_pairs(USERS, ITEMS, N_USERS, N_ITEMS).order is None
 
+    def test_a_missing_date_is_refused(self) -> None:
+        times = np.array(["2026-01-02", "NaT"], "datetime64[s]")
+        with pytest.raises(InputError, match="times must be dates, got NaT; drop these pairs"):
+            Interactions.from_pairs(np.array([0, 0]), np.array([0, 1]), 1, 2, times=times)
+
     def test_times_order_pairs_and_a_pair_has_its_earliest_time(self) -> None:
         """(4, 8) has the times 9 and 2, (0, 3) has 7 and 8, and (0, 1) has 7, later in the file."""
         times = np.array([9, 7, 5, 7, 1, 2, 8])
