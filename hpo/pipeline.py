@@ -6,7 +6,6 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import optuna
 from optuna.storages import BaseStorage
 from rich.console import Console
@@ -54,7 +53,7 @@ from hpo.study.workspace import Workspace
 from trainers.checkpoints import EVERY_SECONDS
 from trainers.data.datasets import read_test
 from trainers.errors import InputError
-from trainers.files import writing
+from trainers.files import check_new_files, writing
 
 IN_FULL = "the verdict on each pair in full, and the table of all pairs: see the report"
 
@@ -146,10 +145,7 @@ def check_test_split(work: Workspace, console: Console) -> None:
 def check_writable(folder: Path) -> None:
     """Check before the search that a folder can be written, without creating it."""
     with writing(folder, CHANGE_OUTPUT_HINT):
-        existing = next(path for path in (folder, *folder.parents) if path.exists())
-        probe = existing / f".writable-{np.random.SeedSequence().entropy}"
-        probe.touch()
-        probe.unlink()
+        check_new_files(next(path for path in (folder, *folder.parents) if path.exists()))
 
 
 def go_on_from(wide: Widened | None, work: Workspace, study: optuna.Study, storage: BaseStorage, console: Console) -> None:

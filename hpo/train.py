@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +27,7 @@ from trainers.engines import choose_engine, make_engine
 from trainers.engines.protocol import every
 from trainers.engines.registry import AUTO
 from trainers.errors import InputError
-from trainers.files import writing
+from trainers.files import check_new_files, writing
 from trainers.recommender import Recommender
 from trainers.train import Run
 from trainers.validation import checked
@@ -204,14 +203,12 @@ def _shown(found: dict[str, float], metrics: Sequence[str]) -> str:
 
 
 def _check_saving(path: Path) -> None:
-    """Check before training that the file can be written, and another one beside it, which then replaces it."""
+    """Check before training that the folder takes new files, and that a file of this name can be replaced."""
     if path.suffix != ".npz":
         raise InputError(f"--save must be a file that ends in .npz, got {path}; give FILE.npz")
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        probe = path.with_name(f".{os.getpid()}.{path.name}")
-        probe.touch()
-        probe.unlink()
+        check_new_files(path.parent)
         if path.exists():
             path.open("ab").close()
 

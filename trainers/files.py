@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
+from uuid import uuid4
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,6 +47,17 @@ def writing(path: Path, remedy: str = "") -> Iterator[None]:
     except OSError as error:
         reason = error.strerror or first_line(error)
         raise InputError(f"{path}: cannot be written: {reason}" + (f"; {remedy}" if remedy else "")) from None
+
+
+def check_new_files(folder: Path) -> None:
+    """Make a file in a folder and remove it.
+
+    Raises:
+        OSError: the folder takes no new files.
+    """
+    probe = folder / f".writable-{uuid4().hex}"  # other processes and machines may look, too
+    probe.touch()
+    probe.unlink()
 
 
 def write_bytes(path: Path, content: bytes, remedy: str = "", make_folder: bool = True) -> None:

@@ -102,13 +102,16 @@ def choice(kind: str, table: Mapping[str, type], otherwise: str = "") -> Any:
     return Annotated[Any, Choice(kind, table, otherwise)]
 
 
+INTEGERS = (int, np.integer)
+
+
 def whole(what: str, value: Any, least: int = 1) -> int:
     """`value` as an int, NumPy's included, between `least` and the largest number of 63 bits.
 
     Raises:
         InputError: it is no whole number, or outside of these limits; `what` names it.
     """
-    if not isinstance(value, (int, np.integer)):
+    if not isinstance(value, INTEGERS):
         raise InputError(f"{what} must be a whole number, got {shown(value)}; give one of at least {least}")
     if value < least or value >= 2**63:
         limit = f"at least {least}" if value < least else f"below {2**63}"

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -80,26 +79,15 @@ def _repeats(comparison: Comparison, ours: Values, rival: Values) -> Repeats | N
         kinds = (kinds[0], kinds[0]) if second == 1 else (kinds[1], kinds[1])
         only = comparison.ours if second == 1 else comparison.rival
         first = second = max(first, second)
-    needed = _needed(comparison, *([np.array(runs) for runs in each] for each in (ours, rival))) if is_undecided else NOTHING
-    if not only and needed.enough is not None and needed.enough <= max(first, second):
-        only = comparison.ours if first < second else comparison.rival
-    return Repeats((kinds[0], kinds[1]), (first, second), needed.enough, only, needed.most, needed.more_users)
+    repeats = Repeats((kinds[0], kinds[1]), (first, second), None, only)
+    if not is_undecided:
+        return repeats
+    return _with_enough(repeats, comparison, *([np.array(runs) for runs in each] for each in (ours, rival)))
 
 
-class Needed(NamedTuple):
-    """See the fields of `Repeats`."""
-
-    enough: int | None
-    most: int
-    more_users: bool
-
-
-NOTHING = Needed(None, 0, False)
-
-
-def _needed(comparison: Comparison, ours: Sequence[Floats], rival: Sequence[Floats]) -> Needed:
-    """How many runs of each method, or searches of the methods with several, would find a difference as large as the measured
-    one with probability POWER.
+def _with_enough(repeats: Repeats, comparison: Comparison, ours: Sequence[Floats], rival: Sequence[Floats]) -> Repeats:
+    """The repeats with the number of runs of each method, or of searches of the methods with several, that would find a
+    difference as large as the measured one with probability POWER.
 
     The means of the runs are taken to vary as they did, and users too. A single run is that of a deterministic method, which
     does not vary. A method that has more repeats than the number keeps them.
@@ -124,6 +112,8 @@ def _needed(comparison: Comparison, ours: Sequence[Floats], rival: Sequence[Floa
     most = max(MOST_REPEATS["search" if any(has_searches) else "seed"], *at_hand)
     counts = range(min(at_hand) + 1, most + 1)
     first = bisect_left(counts, True, key=would_do)  # more always find more
-    if first < len(counts):
-        return Needed(counts[first], most, more_users=False)
-    return Needed(None, most, more_users=would_do(most, users_error=0.0))
+    if first == len(counts):
+        return replace(repeats, most=most, more_users=would_do(most, users_error=0.0))
+    fewer = comparison.ours if repeats.counts[0] < repeats.counts[1] else comparison.rival
+    only = repeats.only or (fewer if counts[first] <= max(repeats.counts) else "")
+    return replace(repeats, enough=counts[first], only=only, most=most)

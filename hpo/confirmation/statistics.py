@@ -40,7 +40,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from itertools import combinations
+from itertools import chain, combinations
 
 import numpy as np
 import scipy  # scipy.stats is imported at first use: that takes a second, and a search does not need it
@@ -184,15 +184,20 @@ def uncorrected(pairs: Sequence[tuple[Measured, Measured]], resamples: int = RES
     Raises:
         ValueError: methods measured on different users.
     """
-    for one in (method for pair in pairs for method in pair):
-        if one.users.shape != (first := pairs[0][0]).users.shape:
+    if not pairs:
+        return []
+    first = pairs[0][0]
+    for one in chain.from_iterable(pairs):
+        if one.users.shape != first.users.shape:
             raise ValueError(f"{first.label} and {one.label} were measured on {len(first.users)} and {len(one.users)} users")
     level, found = ALPHA / max(1, judged), []
-    at_once = max(1, AT_ONCE // max(1, len(pairs[0][0].users))) if pairs else 1
+    at_once = max(1, AT_ONCE // max(1, len(first.users)))
     for start in range(0, len(pairs), at_once):
         some = pairs[start : start + at_once]
-        of_users = over_users([ours.users - rival.users for ours, rival in some], resamples)
-        found += [_compare_one(ours, rival, users, level) for (ours, rival), users in zip(some, of_users, strict=True)]
+        differences = [ours.users - rival.users for ours, rival in some]
+        of_users = over_users(differences, resamples)
+        parts = zip(some, differences, of_users, strict=True)
+        found += [_compare_one(ours, rival, each, users, level) for (ours, rival), each, users in parts]
     return found
 
 
@@ -207,8 +212,7 @@ def holm(comparisons: Sequence[Comparison]) -> list[Comparison]:
     return corrected
 
 
-def _compare_one(ours: Measured, rival: Measured, users: Evidence, strictest: float) -> Comparison:
-    differences = ours.users - rival.users
+def _compare_one(ours: Measured, rival: Measured, differences: Floats, users: Evidence, strictest: float) -> Comparison:
     difference = float(differences.mean())
     runs, both, detectable = None, None, None
     if ours.can_be_judged and rival.can_be_judged:

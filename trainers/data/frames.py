@@ -82,8 +82,9 @@ def _ids(frame: pd.DataFrame, name: str) -> RawIds:
     if pd.api.types.is_integer_dtype(column.dtype) and int(column.max() if len(column) else 0) <= np.iinfo(np.int64).max:
         return column.to_numpy(np.int64)
     texts = column.astype(str).str.strip()
-    if (texts == "").any():
-        row = int(np.argmax((texts == "").to_numpy()))
+    blank = (texts == "").to_numpy()
+    if blank.any():
+        row = int(np.argmax(blank))
         raise InputError(f"column {shown(name)}: every row needs an id, row {row} has {column.iloc[row]!r}; drop such rows")
     return texts.to_numpy(dtype=object).astype(str)
 

@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 
 from trainers.errors import InputError
 from trainers.text import shown
+from trainers.validation import INTEGERS
 
 Floats = NDArray[np.float64]
 
 MAX_K = 10**9 - 1  # ranks are counted in 32 bits
 CUT_OFF = "[1-9][0-9]{0,8}"
-WHOLE = (int, np.integer)
 NAME = re.compile(f"([a-z]+)@({CUT_OFF})")
 
 
@@ -121,7 +121,7 @@ class Metric:
     k: int
 
     def __post_init__(self) -> None:
-        if self.name not in METRICS or not isinstance(self.k, WHOLE) or not 1 <= self.k <= MAX_K:
+        if self.name not in METRICS or not isinstance(self.k, INTEGERS) or not 1 <= self.k <= MAX_K:
             raise _refusal(str(self))
 
     @classmethod
@@ -154,9 +154,9 @@ def metrics_at(names: Iterable[str | Metric], ks: Sequence[int] = ()) -> tuple[M
     bare = [text for text in texts if "@" not in text]
     if bare and not ks:
         raise InputError(f"a metric needs a cut-off, got {', '.join(bare)}; write {bare[0]}@20")
-    if bare and any(isinstance(k, WHOLE) and k < 1 for k in ks):
+    if bare and any(isinstance(k, INTEGERS) and k < 1 for k in ks):
         raise InputError(f"cut-offs must be at least 1, got {ks} for {', '.join(bare)}; give larger ones")
-    requested = [Metric(name, int(k) if isinstance(k, WHOLE) else k) for k in ks for name in bare] + [
+    requested = [Metric(name, int(k) if isinstance(k, INTEGERS) else k) for k in ks for name in bare] + [
         Metric.parse(text) for text in texts if "@" in text
     ]
     if not requested:

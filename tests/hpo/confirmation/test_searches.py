@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import optuna
 import pytest
@@ -122,16 +123,21 @@ def test_the_pictures_have_the_result_of_each_search(searched_once: Place):
     assert [name.endswith("(chosen)") for name in curves].count(True) == 1
 
 
-@pytest.mark.parametrize("number", [1, 3])
-def test_the_exported_config_comes_from_the_chosen_search(searched: Place, number: int):
-    outcome, where = confirmed(searched), ["--study", "tiny_mml", *searched.where]
-    only = {"MML tuned": [finalist for finalist in outcome.finalists if finalist.search == number]}
-    chosen = outcome.model_copy(update={"validated": outcome.validated | only})
+def exported_best(place: Place, outcome: Confirmation) -> Any:
+    """The content of best.yaml after an export of this confirmation."""
     parser = argparse.ArgumentParser()
     add_study_arguments(parser)
     add_location_arguments(parser)
-    export_confirmed(existing_workspace(parser.parse_args(where))[0], chosen)
-    content, search = read_yaml(searched.output / "tiny_mml" / "best.yaml"), tuned(chosen)[0].found_by(number)
+    export_confirmed(existing_workspace(parser.parse_args(["--study", "tiny_mml", *place.where]))[0], outcome)
+    return read_yaml(place.output / "tiny_mml" / "best.yaml")
+
+
+@pytest.mark.parametrize("number", [1, 3])
+def test_the_exported_config_comes_from_the_chosen_search(searched: Place, number: int):
+    outcome = confirmed(searched)
+    only = {"MML tuned": [finalist for finalist in outcome.finalists if finalist.search == number]}
+    chosen = outcome.model_copy(update={"validated": outcome.validated | only})
+    content, search = exported_best(searched, chosen), tuned(chosen)[0].found_by(number)
     assert search is not None
     seed = (number - 1) * 1000
     assert content.get("searched_in") == (None if number == 1 else NAMES[number - 1])
@@ -145,16 +151,9 @@ def test_the_exported_config_comes_from_the_chosen_search(searched: Place, numbe
 
 
 def test_the_config_of_a_method_that_diverged_says_so(searched: Place):
-    outcome, where = confirmed(searched), ["--study", "tiny_mml", *searched.where]
+    outcome = confirmed(searched)
     diverged = replace(outcome.methods[0], failure="the loss is nan after epoch 3")
-    parser = argparse.ArgumentParser()
-    add_study_arguments(parser)
-    add_location_arguments(parser)
-    export_confirmed(
-        existing_workspace(parser.parse_args(where))[0],
-        outcome.model_copy(update={"methods": [diverged, *outcome.methods[1:]]}),
-    )
-    content = read_yaml(searched.output / "tiny_mml" / "best.yaml")
+    content = exported_best(searched, outcome.model_copy(update={"methods": [diverged, *outcome.methods[1:]]}))
     assert content["failure"] == "the loss is nan after epoch 3"
     assert "MML tuned diverged: the loss is nan after epoch 3." in content["citation"]
 
