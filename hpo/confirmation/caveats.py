@@ -35,6 +35,7 @@ class CaveatKind(StrEnum):
     DATA_WARNING = "data warning"  # from reading the files
     RATINGS_UNUSED = "ratings unused"  # a low rating counts like a high one
     TEST_DROPPED = "test dropped"  # many pairs or users of the test split were dropped
+    TIED_TIMES = "tied times"  # many users have equal times where a split begins
     FEW_VALIDATION_USERS = "few validation users"
     SPLIT_METHODS_DIFFER = "split methods differ"  # validation and test were drawn in different ways
     POPULARITY_DIFFERS = "popularity differs"  # validation and test items differ in popularity

@@ -14,6 +14,7 @@ from trainers.data.facts import DataFacts, TestFacts
 
 SHIFT_PERCENT = 10  # difference in item popularity between validation and test
 MUCH_DROPPED = 0.1  # share of the test split's pairs, or of its users
+MUCH_TIED = 0.1  # share of the users of a split
 
 
 def data_caveats(work: Workspace, test: Interactions, about_test: TestFacts) -> Iterator[Caveat]:
@@ -27,6 +28,8 @@ def data_caveats(work: Workspace, test: Interactions, about_test: TestFacts) -> 
     if users < MIN_TEST_USERS:
         yield Caveat(kind=CaveatKind.FEW_VALIDATION_USERS, subject=name, facts={"users": users})
     yield from _dropped_from_test(name, about_test)
+    yield from _tied(name, "test", about_test.tied, about_test.users)
+    yield from _tied(name, "validation", work.parts.tied, users)
     yield from _other_split_method(name, work.validation.name, facts)
     yield from distribution_shift(name, *work.split, work.dataset.train, test, _remedy(work.validation.name, facts))
 
@@ -51,6 +54,11 @@ def _dropped_from_test(study: str, about: TestFacts) -> Iterator[Caveat]:
     if lost_pairs > MUCH_DROPPED * about.pairs or lost_users > MUCH_DROPPED * about.users:
         counts = about.model_dump(include={"pairs", "users", "unknown", "seen", "kept_users"})
         yield Caveat(kind=CaveatKind.TEST_DROPPED, subject=study, facts=counts)
+
+
+def _tied(study: str, split: str, tied: int, users: int) -> Iterator[Caveat]:
+    if tied > MUCH_TIED * users:
+        yield Caveat(kind=CaveatKind.TIED_TIMES, subject=study, facts={"split": split, "tied": tied, "users": users})
 
 
 def _other_split_method(study: str, validation: str, facts: DataFacts) -> Iterator[Caveat]:

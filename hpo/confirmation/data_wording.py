@@ -47,6 +47,24 @@ def _test_dropped(subject: str, facts: Facts) -> str:
     )
 
 
+def tied_times(split: str, tied: int, users: int) -> str:
+    """How many users have equal times where a split begins.
+
+    Args:
+        split: `test` or `validation`.
+    """
+    return (
+        f"for {tied:,} of {users:,} {split} users, the first {split} interaction and the last one before it have the same "
+        "time, so the order of the lines in the file decided between them"
+    )
+
+
+def _tied_times(subject: str, facts: Facts) -> str:
+    remedy = "(data: {test: {name: random}})" if facts["split"] == "test" else "(validation: {name: random})"
+    said = tied_times(facts["split"], facts["tied"], facts["users"])
+    return f"{said}; give exact times, sort the lines of equal times as they happened, or split at random {remedy}"
+
+
 def _few_validation_users(subject: str, facts: Facts) -> str:
     return (
         f"validation has only {counted(facts['users'], 'user')}, and every config and the winner were chosen on it: the choice "
@@ -96,6 +114,7 @@ DATA_WORDING: dict[CaveatKind, Callable[[str, Facts], str]] = {
     CaveatKind.DATA_WARNING: _data_warning,
     CaveatKind.RATINGS_UNUSED: _ratings_unused,
     CaveatKind.TEST_DROPPED: _test_dropped,
+    CaveatKind.TIED_TIMES: _tied_times,
     CaveatKind.FEW_VALIDATION_USERS: _few_validation_users,
     CaveatKind.SPLIT_METHODS_DIFFER: _split_methods_differ,
     CaveatKind.POPULARITY_DIFFERS: _popularity_differs,

@@ -46,6 +46,8 @@ class DataCounts(BaseModel):
         about_test: what was dropped from the test split.
         validation_split: how validation was held out.
         validation_unknown: validation pairs that were dropped because train lacks their user or item.
+        validation_users: users with validation pairs.
+        validation_tied: those whose first validation pair has the time of their last training pair, as `Split.tied`.
     """
 
     model_config = SETTINGS | {"frozen": True}
@@ -59,6 +61,8 @@ class DataCounts(BaseModel):
     about_test: TestFacts
     validation_split: ValidationSplit
     validation_unknown: int
+    validation_users: int = 0
+    validation_tied: int = 0
 
 
 class Confirmation(Result):

@@ -167,6 +167,8 @@ class Confirmer:
             about_test=self._test.facts,
             validation_split=self.work.validation,
             validation_unknown=self.work.parts.unknown,
+            validation_users=validation.n_users_with_pairs,
+            validation_tied=self.work.parts.tied,
         )
 
     def _select(self, search: Search) -> list[Finalist]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hpo.confirmation.data_wording import TEST_SPLITS
+from hpo.confirmation.data_wording import TEST_SPLITS, tied_times
 from hpo.confirmation.outcome import Confirmation, DataCounts
 from hpo.reporting.export import exported
 from hpo.runtime.text import counted, listed
@@ -83,6 +83,10 @@ def _dropped(data: DataCounts) -> list[str]:
             f"Test: {about.unknown:,} of {about.pairs:,} pairs dropped whose user or item is not in train, {about.seen:,} "
             f"that are in train; {about.kept_users:,} of {about.users:,} users are left."
         )
+    if about.tied:
+        lines.append(f"Test: {tied_times('test', about.tied, about.users)}.")
     if data.validation_unknown:
         lines.append(f"Validation: {data.validation_unknown:,} pairs dropped whose user or item is not known before.")
+    if data.validation_tied:
+        lines.append(f"Validation: {tied_times('validation', data.validation_tied, data.validation_users)}.")
     return lines

@@ -90,6 +90,7 @@ class TestFacts(BaseModel):
         seen: number of pairs dropped because they are in train: seen items are not ranked.
         kept_users: number of remaining users.
         moment: start of the split in the unit of the data's times; None unless split by `time`.
+        tied: number of users whose first test pair has the time of their last training pair, as `Split.tied`.
     """
 
     __test__ = False  # for pytest
@@ -103,6 +104,7 @@ class TestFacts(BaseModel):
     seen: int = 0
     kept_users: int
     moment: float | None = None
+    tied: int = 0
 
     def dropped(self) -> list[str]:
         """A phrase for each kind of dropped interactions; each counts from what the one before left."""

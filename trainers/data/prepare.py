@@ -183,6 +183,7 @@ def _with_test(where: str, content: Prepared, how: TestSplit) -> Prepared:
         unknown=int((~known).sum()) + parts.unknown,
         kept_users=pairs.n_users_with_pairs,
         moment=parts.moment,
+        tied=parts.tied,
     )
     facts = content.facts.model_copy(update={"test_split": how.name, "made": how})
     return replace(content, train=seen, test=TestData(pairs, both), facts=facts)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 import numpy as np
@@ -38,12 +38,15 @@ class Split:
         held_out: the second part, to measure on.
         unknown: number of pairs dropped because their user or item is not in `seen`; 0 unless split by `time`.
         moment: start of `held_out` in the unit of the data's times; None unless split by `time`.
+        tied: number of users whose first held-out pair has the time of their last seen one, so that the order of the lines
+            decided; 0 unless split by `last` or `leave_one_out`, and without times.
     """
 
     seen: Interactions
     held_out: Interactions
     unknown: int = 0
     moment: float | None = None
+    tied: int = 0
 
 
 def hold_out(
@@ -91,7 +94,8 @@ def split(train: Interactions, how: How = "random", fraction: float = 0.1, seed:
         if how != "leave_one_out"
         else np.ones(train.n_users, np.int64)
     )
-    return _first_of(train, rank, wanted)
+    parts = _first_of(train, rank, wanted)
+    return parts if how == "random" else replace(parts, tied=_tied(parts))
 
 
 def hold_out_counts(train: Interactions, counts: NDArray[np.int64], seed: int = SEED) -> tuple[Interactions, Interactions]:
@@ -172,6 +176,16 @@ def _from_the_end(train: Interactions, how: str) -> NDArray[np.int64]:
         raise InputError(f"split {how!r} needs an order: {error}") from None
     assert train.order is not None
     return _rank_within_user(train, -train.order)
+
+
+def _tied(parts: Split) -> int:
+    """The number of users whose first held-out pair has the time of their last seen one; 0 without times."""
+    if parts.seen.times is None or parts.held_out.times is None:
+        return 0
+    last, first = np.full(parts.seen.n_users, -np.inf), np.full(parts.seen.n_users, np.inf)
+    np.maximum.at(last, parts.seen.users, parts.seen.times)
+    np.minimum.at(first, parts.held_out.users, parts.held_out.times)
+    return int((first == last).sum())
 
 
 def _rank_within_user(train: Interactions, by: NDArray[np.integer]) -> NDArray[np.int64]:

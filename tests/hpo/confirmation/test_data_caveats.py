@@ -94,6 +94,23 @@ def test_different_rules_of_validation_and_test_are_a_caveat(
     assert found(work).get(CaveatKind.SPLIT_METHODS_DIFFER) == expected
 
 
+@pytest.mark.parametrize(("tied_users", "is_caveat"), [(6, False), (7, True), (60, True)])
+def test_times_that_are_equal_where_the_test_split_begins_are_a_caveat(
+    tmp_path: Path, tied_users: int, is_caveat: bool
+) -> None:
+    """Users have six pairs. With fraction .2, `last` holds out the last two. Some users have one time for their last three."""
+    lines = []
+    for number, (user, item) in enumerate(train_pairs()):
+        step = number % 6
+        time = 3 if user < tied_users and step >= 3 else step
+        lines.append(f"{user},{item},{1_000 * time + user}")
+    (tmp_path / "data.csv").write_text("\n".join(["user,item,timestamp", *lines]) + "\n", encoding="utf-8")
+    work = workspace(tmp_path, dataset=str(tmp_path / "data.csv"), validation={"name": "last"})
+    assert (read_test(work.dataset).facts.tied, work.parts.tied) == (tied_users, 0)
+    expected = {"split": "test", "tied": tied_users, "users": N_USERS} if is_caveat else None
+    assert found(work).get(CaveatKind.TIED_TIMES) == expected
+
+
 def test_few_validation_users_are_a_caveat(tmp_path: Path) -> None:
     for users, expected in ((29, {"users": 29}), (30, None)):
         path = tmp_path / f"{users}.csv"

@@ -112,6 +112,8 @@ CAVEATS: list[tuple[CaveatKind, str, dict[str, JsonValue]]] = [
     (CaveatKind.DATA_WARNING, "mine", {"warning": "3 lines have the user id NA, which counts as an id like any other"}),
     (CaveatKind.RATINGS_UNUSED, "mine", {}),
     (CaveatKind.TEST_DROPPED, "mine", {"pairs": 4000, "users": 326, "unknown": 3900, "seen": 2, "kept_users": 5}),
+    (CaveatKind.TIED_TIMES, "mine", {"split": "test", "tied": 812, "users": 943}),
+    (CaveatKind.TIED_TIMES, "mine", {"split": "validation", "tied": 300, "users": 943}),
     (CaveatKind.FEW_VALIDATION_USERS, "mine", {"users": 12}),
     (CaveatKind.SPLIT_METHODS_DIFFER, "mine", {"validation": "random", "test": "last", "remedy": "last"}),
     (CaveatKind.SPLIT_METHODS_DIFFER, "mine", {"validation": "last", "test": "random", "remedy": "random"}),

@@ -43,3 +43,14 @@ def test_how_baselines_were_tuned_and_which_split_chose(place: Place):
     first, second, *others = found.methods
     tuned = replace(second, search=first.search)
     assert rivals in said(place, found.model_copy(update={"methods": [first, tuned, *others]}))
+
+
+@pytest.mark.confirmed
+def test_equal_times_where_a_split_begins_are_said(place: Place):
+    found = confirmed(place)
+    assert "same time" not in said(place, found)
+    about = found.data.about_test.model_copy(update={"tied": 7, "users": 48})
+    data = found.data.model_copy(update={"about_test": about, "validation_tied": 1_200, "validation_users": 3_000})
+    lines = said(place, found.model_copy(update={"data": data}))
+    assert "Test: for 7 of 48 test users, the first test interaction and the last one before it have the same time" in lines
+    assert "Validation: for 1,200 of 3,000 validation users, the first validation interaction and" in lines

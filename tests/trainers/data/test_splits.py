@@ -183,6 +183,16 @@ class TestLast:
         mixed = [(user, item) for user in range(40) for item in (2, 0, 3, 1)]
         assert len(split(made(mixed, [7.0] * 160), "last").held_out) == 40, "the lines are not sorted by id"
 
+    def test_users_with_equal_times_at_the_boundary_are_counted(self) -> None:
+        """Of four users with four pairs: no equal times, equal ones at the boundary, before it, and within the last half."""
+        pairs = [(user, item) for user in range(4) for item in (3, 1, 2, 0)]
+        times = [0.0, 1.0, 2.0, 3.0, 0.0, 2.0, 2.0, 3.0, 2.0, 2.0, 4.0, 5.0, 0.0, 1.0, 6.0, 6.0]
+        assert split(made(pairs, times), "last", 0.5).tied == 1
+        assert split(made(pairs, times), "leave_one_out").tied == 1, "the last two of the fourth user"
+        assert split(made(pairs, times), "random", 0.5).tied == 0
+        assert split(made(pairs, times), "time", 0.25).tied == 0
+        assert split(made(pairs), "last", 0.5).tied == 0, "no times: the order of the lines is the order of time"
+
     def test_users_with_two_items_do_not_show_whether_items_are_sorted(self) -> None:
         assert share_sorted(made([(0, 1), (0, 2), (1, 0), (1, 3)])) == 0.0
 
