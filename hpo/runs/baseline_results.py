@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, Field, model_validator
@@ -53,6 +54,27 @@ class BaselineTuning(Stored):
     evaluations: list[Evaluation]
 
 
+@dataclass(frozen=True)
+class TunedBaseline:
+    """The evaluations of a baseline, the default settings first.
+
+    Attributes:
+        data: checksums of the split on which it was tuned.
+        on_all_items: the best settings of EASE with all items, if it was tuned on fewer; None for the others.
+    """
+
+    name: str
+    data: tuple[str, str]
+    evaluations: list[Evaluation]
+    on_all_items: Evaluation | None = None
+
+    @property
+    def ranked(self) -> list[Evaluation]:
+        """Those with a value, the best first; of equal ones the earlier one."""
+        found = [(each.value, each) for each in self.evaluations if each.value is not None]
+        return [each for _, each in sorted(found, key=lambda pair: -pair[0])]
+
+
 class BaselineResult(Stored):
     """The figures of a baseline on test.
 
@@ -63,7 +85,7 @@ class BaselineResult(Stored):
         made_by: the revision of the program that computed them.
         name: see `trainers.baselines.BASELINES`.
         settings: the chosen ones.
-        validation: the objective of the chosen ones on validation.
+        validation: the objective of the chosen ones on validation; of EASE on all items, if it is measured on all of them.
         evaluations: all settings that were tried, the default ones first.
         by_seed: the metrics of each seed, of which `metrics` and `beyond` are the means; empty for a baseline without a seed.
     """

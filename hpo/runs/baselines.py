@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from pydantic import JsonValue
 
-from hpo.runs.baseline_results import BaselineResult, BaselineTuning, Evaluation, same
+from hpo.runs.baseline_results import BaselineResult, BaselineTuning, Evaluation, TunedBaseline, same
 from hpo.runs.provenance import provenance
 from hpo.runs.store import Beyond
 from hpo.runs.tables import from_npz, to_npz
@@ -40,25 +40,6 @@ GIGABYTE = 1e9
 
 class BaselineFailed(Exception):
     """No settings of a baseline could be fitted; the message is the reason of one of them."""
-
-
-@dataclass(frozen=True)
-class TunedBaseline:
-    """The evaluations of a baseline, the default settings first.
-
-    Attributes:
-        data: checksums of the split on which it was tuned.
-    """
-
-    name: str
-    data: tuple[str, str]
-    evaluations: list[Evaluation]
-
-    @property
-    def ranked(self) -> list[Evaluation]:
-        """Those with a value, the best first; of equal ones the earlier one."""
-        found = [(each.value, each) for each in self.evaluations if each.value is not None]
-        return [each for _, each in sorted(found, key=lambda pair: -pair[0])]
 
 
 @dataclass(frozen=True)
@@ -97,21 +78,41 @@ class BaselineRuns:
     def tune(self, name: str, count: int, seen: Interactions, validation: Interactions) -> TunedBaseline:
         """Try the default settings and `count` - 1 points on validation. Evaluations in the store are not repeated.
 
+        EASE that is tuned on some of the items and measured on all of them is tried once more on all of them.
+
         Raises:
             InputError: the stored evaluations are damaged, or the machine's memory is too small.
             Stopped: SIGINT or SIGTERM; finished evaluations are kept, and the same call continues.
         """
-        tried = self._to_try(name, count, seen.n_items)
-        data = seen.checksum, validation.checksum
-        key = {"name": name, "objective": self.runs.metrics[0], "seen": data[0], "held_out": data[1]}
+        evaluations = self._evaluations(self._to_try(name, count, seen.n_items), name, seen, validation)
+        tuned = TunedBaseline(name, (seen.checksum, validation.checksum), evaluations)
+        final = self._final_items(name, seen.n_items)
+        for best in tuned.ranked if final not in (None, evaluations[0].settings.get("max_items")) else []:
+            whole = BASELINES[name](**{**best.settings, "max_items": final})
+            (found,) = self._evaluations([whole], f"{name} on all items", seen, validation, threads=cpus())
+            if found.value is not None:
+                return replace(tuned, on_all_items=found)
+        return tuned
+
+    def _evaluations(
+        self, baselines: Sequence[Baseline], said: str, seen: Interactions, validation: Interactions, threads: int = 1
+    ) -> list[Evaluation]:
+        """The evaluations of a baseline with several settings on validation, from the store if it has them.
+
+        Args:
+            said: its name for the progress.
+            threads: of each; sums of several threads are rounded in another order.
+        """
+        name, objective = baselines[0].name, self.runs.metrics[0]
+        key = {"name": name, "objective": objective, "seen": seen.checksum, "held_out": validation.checksum}
         stored = f"{TUNING}/{name}-{_digest(key)}.json"
         found = self.runs.store.read(stored, BaselineTuning, _evaluations_of(key)) or []
         done = {same(each.settings): each for each in found}
-        missing = {same(settings_of(each)): each for each in tried if same(settings_of(each)) not in done}
+        missing = {same(settings_of(each)): each for each in baselines if same(settings_of(each)) not in done}
         lock = threading.Lock()
 
         def evaluate(baseline: Baseline) -> None:
-            take_share(0, cpus())  # one thread each: sums of several threads would be rounded in another order
+            take_share(0, cpus() // threads)
             with _enough_memory(name):
                 evaluation = self._evaluation(baseline, seen, validation)
             with lock:
@@ -121,11 +122,11 @@ class BaselineRuns:
 
         if missing:
             jobs = self._jobs([*missing.values()], seen.n_items)
-            progress = self.runs.progress.run(f"validation, {name}", len(missing), "point")
+            progress = self.runs.progress.run(f"validation, {said}", len(missing), "point")
             # the pool waits for its threads, so that nothing is written after a signal
             with sharing(), progress as advance, ThreadPoolExecutor(jobs) as pool:
                 deque(pool.map(evaluate, missing.values()), maxlen=0)
-        return TunedBaseline(name, data, [done[same(settings_of(each))] for each in tried])
+        return [done[same(settings_of(each))] for each in baselines]
 
     def _to_try(self, name: str, count: int, n_items: int) -> list[Baseline]:
         """The baseline with its default settings, and with those of the points."""
@@ -170,7 +171,9 @@ class BaselineRuns:
         seeds = [*self.test_seeds] if "seed" in settings_of(BASELINES[tuned.name]()) else []
         data = *tuned.data, seen.checksum, held_out.checksum
         settings = [each.settings for each in tuned.evaluations]
+        whole = tuned.on_all_items
         key = {"data": data, "metrics": metrics, "points": settings, "items": max_items, "seeds": seeds}
+        key |= {} if whole is None else {"on_all_items": whole.settings}
         stored = f"{MEASURED}/{tuned.name}-{_digest(key)}.json"
 
         def use(found: BaselineResult, table: bytes) -> MeasuredBaseline:
@@ -205,7 +208,7 @@ class BaselineRuns:
             made_by=provenance().program,
             name=tuned.name,
             settings=_without_seed(settings_of(baseline)),
-            validation=best.value,
+            validation=whole.value if whole and whole.settings == settings_of(baseline) else best.value,
             evaluations=tuned.evaluations,
             by_seed={seed: means(table) for seed, table in zip(seeds, tables, strict=False)},
         )

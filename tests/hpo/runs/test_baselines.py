@@ -174,6 +174,14 @@ def test_ease_knows_all_items_if_they_fit_into_the_memory(tmp_path: Path, monkey
     sizes, label, note = ease_of(tmp_path)
     assert (sizes, label) == ({"tuned": 20, "fitted": 40}, "EASE (tuned, 2 points)")
     assert note.endswith("; l2 chosen on the 20 most popular items")
+    tuned = made(tmp_path).tune("ease", 2, SEEN, VALIDATION)
+    best = EASE(l2=tuned.ranked[0].settings["l2"], max_items=40)
+    lists = best.fit(SEEN).recommend(np.flatnonzero(VALIDATION.per_user), 20)
+    on_all = evaluate_lists(lists, held_out=VALIDATION, metrics=["ndcg@20"])["ndcg@20"].mean()
+    measured = made(tmp_path).measure(tuned, SEEN, HELD_OUT).result
+    assert measured.validation == pytest.approx(on_all), "validation and test have the same model"
+    assert abs(on_all - tuned.ranked[0].value) > 0.001
+    assert {each.settings["max_items"] for each in measured.evaluations} == {20}, "the points are those that were compared"
     runs = made(tmp_path)
     untuned = runs.measure(runs.tune("ease", 1, SEEN, VALIDATION), SEEN, HELD_OUT).result
     assert (untuned.label, untuned.note) == (
