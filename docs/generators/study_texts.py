@@ -16,10 +16,11 @@ EXAMPLE```
 - A path in the file (`dataset`, `rivals`) is relative to the file.
 - A dash in the column `default` means: nothing, or what the program finds out for itself.
 
-**What may change later.** A study keeps its definition: the training data, how they were split, the ranges, `config`, the objective, the
-sampler, the pruner, the seed, the epochs of a trial, and the engine. The number of trials, `confirm`, `rivals` and `baselines`
-may change, and so may workers, lanes, device and paths. If the file says something else than the stored study, the command
-names the difference. Then choose another name with `--study-name`, or delete the old study with `hpo.studies delete`.
+**What may change later.** A study keeps its definition: the training data, how they were split, the ranges, `config`, the
+objective, the sampler, the pruner, the seed, the epochs of a trial, and the engine. The number of trials, `confirm`, `rivals`
+and `baselines` may change, and so may workers, lanes, device and paths. If the file says something else than the stored study,
+the command names the difference. Then choose another name with `--study-name`, or delete the old study with
+`hpo.studies delete`.
 """
 
 CONFIG = """\

@@ -70,15 +70,18 @@ COMPARE = Command(
 def too_few(comparison: Comparison, repeats: Repeats, command: Command = CONFIRM, seeds: PlannedSeeds = ALL_ALIKE) -> str:
     """That seeds or searches were too few for a verdict, and how many would do."""
     if repeats.enough is None:
-        users = "; more test users might" if repeats.more_users else ""
+        more = ["more test users"] if repeats.more_users else []
+        more += [f"with more seeds of {repeats.other} they"] if repeats.other else []
         units = f"{repeats.most} {repeats.units} of {repeats.only or 'each method'}"
-        return f"even {units} would not settle a difference as small as this one{users}"
+        might = f"; {', or '.join(more)} might" if more else ""
+        return f"even {units} would not settle a difference as small as this one{might}"
     labels = [repeats.only] if repeats.only else [comparison.ours, comparison.rival]
-    if repeats.unit == "seed":
+    if repeats.unit == "seed" or repeats.other:
         more = seeds.flags(labels, repeats.enough, command)
     else:  # not fewer than any method has
         at_hand = (count for count, kind in zip(repeats.counts, repeats.kinds, strict=True) if kind == "search")
         more = command.more["search"].format(count=max(repeats.enough, *at_hand))
     are = "is" if repeats.counts == (1, 1) else "are"
-    needed = f"a difference as large as this one needs about {repeats.enough} of {repeats.only or 'each'} ({more})"
+    units = f"{repeats.enough} seeds of {repeats.other}" if repeats.other else f"{repeats.enough} of {repeats.only or 'each'}"
+    needed = f"a difference as large as this one needs about {units} ({more})"
     return f"{repeats.said()} {are} too few: {needed}"

@@ -11,8 +11,8 @@ from pydantic import JsonValue
 
 from hpo.confirmation.caveats import Caveat, CaveatKind
 from hpo.confirmation.statistics import Comparison, Measured, compare_pairs
-from hpo.runs.baseline_results import BaselineResult
-from hpo.runs.baselines import BaselineFailed, BaselineRuns, MeasuredBaseline, TunedBaseline, n_points
+from hpo.runs.baseline_results import BaselineResult, TunedBaseline
+from hpo.runs.baselines import BaselineFailed, BaselineRuns, MeasuredBaseline, n_points
 from hpo.runs.train import FullRuns
 from hpo.study.ends import BestAtEnd
 from hpo.study.workspace import Workspace

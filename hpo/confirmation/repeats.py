@@ -33,6 +33,8 @@ class Repeats:
             has enough already; empty if both are to be repeated.
         most: the largest number that was tried for `enough`.
         more_users: whether `most` would do with more test users.
+        other: beside searches that do not do, the method without searches: `enough` is then its number of seeds, or if that is
+            None, more searches and more of its seeds together might do. Empty otherwise.
     """
 
     kinds: tuple[str, str]
@@ -41,6 +43,7 @@ class Repeats:
     only: str = ""
     most: int = 0
     more_users: bool = False
+    other: str = ""
 
     @property
     def unit(self) -> str:
@@ -102,18 +105,30 @@ def _with_enough(repeats: Repeats, comparison: Comparison, ours: Sequence[Floats
     grows = has_searches if any(has_searches) else [True, True]
     level = ALPHA / comparison.family
 
-    def would_do(count: int, users_error: float = comparison.users.error) -> bool:
-        numbers = [max(count, len(values)) if more else len(values) for more, values in zip(grows, found, strict=True)]
+    def do(numbers: Sequence[int], users_error: float = comparison.users.error) -> bool:
         parts = [(error / number**0.5, number - 1) for error, number in zip(errors, numbers, strict=True)]
         runs_error = float(np.hypot(parts[0][0], parts[1][0]))
         return detectable_effect(users_error, runs_error, satterthwaite(*parts), level) <= abs(comparison.difference)
 
+    def grown(count: int, grows: Sequence[bool] = grows) -> list[int]:
+        return [max(count, len(values)) if more else len(values) for more, values in zip(grows, found, strict=True)]
+
     at_hand = [len(values) for more, values in zip(grows, found, strict=True) if more and len(values) > 1]
     most = max(MOST_REPEATS["search" if any(has_searches) else "seed"], *at_hand)
     counts = range(min(at_hand) + 1, most + 1)
-    first = bisect_left(counts, True, key=would_do)  # more always find more
-    if first == len(counts):
-        return replace(repeats, most=most, more_users=would_do(most, users_error=0.0))
-    fewer = comparison.ours if repeats.counts[0] < repeats.counts[1] else comparison.rival
-    only = repeats.only or (fewer if counts[first] <= max(repeats.counts) else "")
-    return replace(repeats, enough=counts[first], only=only, most=most)
+    first = bisect_left(counts, True, key=lambda count: do(grown(count)))  # more always find more
+    if first < len(counts):
+        fewer = comparison.ours if repeats.counts[0] < repeats.counts[1] else comparison.rival
+        only = repeats.only or (fewer if counts[first] <= max(repeats.counts) else "")
+        return replace(repeats, enough=counts[first], only=only, most=most)
+    repeats = replace(repeats, most=most, more_users=do(grown(most), users_error=0.0))
+    others = [not more for more in grows]
+    index = others.index(True) if any(others) else None
+    if index is None or len(found[index]) == 1:
+        return repeats
+    other, seeds = (comparison.ours, comparison.rival)[index], range(len(found[index]) + 1, MOST_REPEATS["seed"] + 1)
+    first = bisect_left(seeds, True, key=lambda count: do(grown(count, others)))
+    if first < len(seeds):
+        return replace(repeats, enough=seeds[first], only=other, other=other)
+    both = [max(count, MOST_REPEATS["seed"]) if more else count for count, more in zip(grown(most), others, strict=True)]
+    return replace(repeats, other=other) if do(both) else repeats

@@ -76,7 +76,7 @@ class Confirmer:
         ours, unused = rivals.ours()
         others, caveats = rivals.of(ours)
         compared = [ours, *others]
-        validated = {one.label: one.finalists or [self._validated(one)] for one in compared}
+        validated = {one.label: one.finalists or [self._validated(one, ours)] for one in compared}
         baselines = self._baselines(ours)
         tuned = baselines.tuned(n_trials)
         of_methods = {one.label: [*(each.config.digest() for each in self._trained(one)), one.n_seeds] for one in compared}
@@ -180,19 +180,18 @@ class Confirmer:
         finalists = []
         for trial in trials:
             label, config = f"validation, {spec.name} trial {trial.number}", trial_config(trial, spec)
-            finalist = self._on_validation(label, config, spec.search.seed, plan.select_seeds)
+            finalist = self._on_validation(label, config, _seeds(spec.search.seed + SELECT_OFFSET, plan.select_seeds))
             value = float(trial.value or 0.0)
             finalists.append(replace(finalist, trial=trial.number, search_value=value, search=search.number))
         return finalists
 
-    def _validated(self, published: Contender) -> Finalist:
-        """A published config, measured on validation like the finalists, since validation chooses the winner."""
+    def _validated(self, published: Contender, ours: Contender) -> Finalist:
+        """A published config, measured on validation with the seeds of all our searches: validation chooses the winner."""
         n_seeds = min(self.work.spec.confirm.select_seeds, published.n_seeds)
-        label, config = f"validation, {published.label}", published.config
-        return self._on_validation(label, config, self.work.spec.search.seed, n_seeds)
+        seeds = [seed for each in ours.found for seed in _seeds(each.seed + SELECT_OFFSET, n_seeds)]
+        return self._on_validation(f"validation, {published.label}", published.config, seeds)
 
-    def _on_validation(self, label: str, config: TrainConfig, search_seed: int, n_seeds: int) -> Finalist:
-        seeds = _seeds(search_seed + SELECT_OFFSET, n_seeds)
+    def _on_validation(self, label: str, config: TrainConfig, seeds: Sequence[int]) -> Finalist:
         config = config.replace(epochs=self.work.spec.confirm.epochs, seed=seeds[0])
         runs = self._runs(label, config, seeds, *self.work.split, curve_every=CURVE_EVERY)
         return Finalist(

@@ -7,7 +7,7 @@ Bischl and Feurer, AutoML 2025, arXiv 2506.19540).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import field
+from dataclasses import field, replace
 from statistics import fmean
 
 import numpy as np
@@ -31,7 +31,7 @@ class Tuning:
             figures.
         is_same: whether every search chose that config.
         validation_percent, test_percent: the gain of the objective at full epochs, in percent; None if not measured. With
-            several searches it is the gain of their mean.
+            several searches it is the gain of their mean. On validation both have the same seeds.
         test_error_percent: the half-width of the 95 % interval of the gain on test (Welch), over runs, or over searches if the
             method has several; None if one side has a single run.
         searches: for each search the best value after each trial.
@@ -84,7 +84,8 @@ def _tuning(
     others: list[Finalist | None]
     if published is not None:
         over, is_same = published.label, False
-        others = [chosen_of(validated[published.label], objective)] * len(chosen)
+        pairs = [_on_same_seeds(one, chosen_of(validated[published.label], objective)) for one in chosen]
+        chosen, others = [one for one, _ in pairs], [other for _, other in pairs]
     else:
         over = next((first.label for first in contender.firsts if first), "")
         others = [_finalist(each, first) for each, first in zip(contender.found, contender.firsts, strict=True)]
@@ -97,6 +98,15 @@ def _tuning(
 def _finalist(found: Found, first: FirstTrial | None) -> Finalist | None:
     """The finalist that the gain of a search is measured against."""
     return next((one for one in found.finalists if first and one.trial == first.trial), None)
+
+
+def _on_same_seeds(one: Finalist | None, other: Finalist | None) -> tuple[Finalist | None, Finalist | None]:
+    """Two finalists with the figures of their common seeds, since a seed may suit both; as they are if they have none."""
+    common = {*one.by_seed} & {*other.by_seed} if one and other else set()
+    if one is None or other is None or not common:
+        return one, other
+    first, second = (replace(each, by_seed={seed: each.by_seed[seed] for seed in sorted(common)}) for each in (one, other))
+    return first, second
 
 
 def _gain_of_means(ours: Sequence[Finalist | None], others: Sequence[Finalist | None], objective: str) -> float | None:

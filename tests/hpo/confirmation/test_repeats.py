@@ -158,6 +158,32 @@ def test_beside_searches_the_runs_of_a_method_without_searches_stay_as_they_are(
     assert f"; {advice}(--searches {repeats.enough})" in verdict(comparison, "ndcg@20", repeats)
 
 
+def test_seeds_of_a_method_without_searches_are_advised_if_they_limit_the_verdict():
+    """The two seeds of B vary by .05, the three searches of A by .001. Without growth of B no number of searches would do."""
+    ours, rival = [[0.5], [0.501], [0.502]], [[0.45, 0.5]]
+    comparison, repeats = compared(ours, rival, lift=0.05)
+    assert comparison.word is Word.UNDECIDED
+    assert (repeats.only, repeats.other, repeats.unit) == ("B", "B", "search")
+    assert repeats.enough is not None
+    fixed = np.var([0.5, 0.501, 0.502], ddof=1) / 3
+    for count, does in ((repeats.enough, True), (repeats.enough - 1, False)):
+        grown = np.var(rival[0], ddof=1) / count
+        degrees = (grown + fixed) ** 2 / (grown**2 / (count - 1) + fixed**2 / 2)
+        detectable = detectable_effect(comparison.users.error, np.sqrt(grown + fixed), degrees, ALPHA)
+        assert (detectable <= abs(comparison.difference)) == does
+    advice = f"needs about {repeats.enough} seeds of B (--confirm-seeds {repeats.enough})"
+    assert verdict(comparison, "ndcg@20", repeats).endswith(advice)
+
+
+def test_searches_and_seeds_together_are_named_if_neither_alone_would_do():
+    """Both vary by about .05, and the difference is .05: 20 searches and 50 seeds would do, neither with the other's few."""
+    ours, rival = [[0.45], [0.5], [0.55]], [[0.449, 0.499]]
+    comparison, repeats = compared(ours, rival, lift=0.05)
+    assert (comparison.word, repeats.enough, repeats.other) == (Word.UNDECIDED, None, "B")
+    small = "even 20 searches of A would not settle a difference as small as this one"
+    assert f"{small}; with more seeds of B they might" in verdict(comparison, "ndcg@20", repeats)
+
+
 def test_a_difference_that_no_number_of_seeds_decides_gets_no_number():
     small = "seeds of each method would not settle a difference as small as this one"
     for spread, lift, ending in ((0.0005, 0.0005, "; more test users might"), (0.2, 0.0005, "")):

@@ -88,6 +88,14 @@ def test_a_method_is_the_mean_of_its_searches_with_their_own_seeds(searched_once
     assert sorted(map(str, by_seed)) == sorted(map(str, ([101, 102], [1101, 1102], [2101, 2102]) * (len(by_seed) // 3)))
 
 
+def test_published_configs_are_validated_with_the_seeds_of_all_searches(searched_once: Place):
+    outcome = confirmed(searched_once)
+    published = {label: found for label, found in outcome.validated.items() if label not in ("MML tuned", "CCL tuned")}
+    assert set(published) == {MML_OF_YELP}
+    for (finalist,) in published.values():
+        assert sorted(finalist.by_seed) == [101, 102, 1101, 1102, 2101, 2102]
+
+
 def test_the_verdict_includes_the_variance_of_searches(searched_once: Place):
     outcome = confirmed(searched_once)
     assert {one.rival: one.searches for one in outcome.comparisons}["CCL tuned"] == (3, 3)

@@ -92,6 +92,19 @@ def test_the_gain_of_several_searches_is_that_of_their_means(with_published: boo
     assert (found.is_same, found.searches) == (False, [RISES, RISES])
 
 
+def test_the_gain_on_validation_is_over_the_same_seeds():
+    """Seeds 1101 are easy. The first search gains .02 of .2, the second .04 of .4: .06 of .6 in all. The published config has
+    been measured with the seeds of both searches; over the mean of all its seeds the first search alone would have lost."""
+    one = Finalist(4, of(2.0), 0.1, {101: {NDCG: 0.22}})
+    other = Finalist(7, of(3.0), 0.1, {1101: {NDCG: 0.44}})
+    contender, published = searched([one], [other]), Contender("CCL published", of(1.0), 2)
+    methods = [method("CCL tuned", 0.24, config=of(2.0)), method("CCL published", 0.2, config=of(1.0))]
+    every = {101: {NDCG: 0.2}, 1101: {NDCG: 0.4}, 2101: {NDCG: 0.9}}
+    validated = {"CCL tuned": contender.finalists, "CCL published": [Finalist(None, of(1.0), 0.0, every)]}
+    (found,) = tunings([contender, published], methods, validated, NDCG)
+    assert found.validation_percent == pytest.approx(10.0)
+
+
 def test_a_search_that_chose_its_first_trial_has_no_gain():
     contender = tuned(finalist(4, 2.0, 0.3), finalist(0, 1.0, 0.35))
     found = tunings([contender], [method("CCL tuned", 0.2, config=of(1.0))], {"CCL tuned": contender.finalists}, NDCG)
