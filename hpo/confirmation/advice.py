@@ -70,10 +70,10 @@ COMPARE = Command(
 def too_few(comparison: Comparison, repeats: Repeats, command: Command = CONFIRM, seeds: PlannedSeeds = ALL_ALIKE) -> str:
     """That seeds or searches were too few for a verdict, and how many would do."""
     if repeats.enough is None:
-        more = ["more test users"] if repeats.more_users else []
-        more += [f"with more seeds of {repeats.other} they"] if repeats.other else []
+        helps = ["more test users"] if repeats.more_users else []
+        helps += [f"with more seeds of {repeats.other} they"] if repeats.other else []
         units = f"{repeats.most} {repeats.units} of {repeats.only or 'each method'}"
-        might = f"; {', or '.join(more)} might" if more else ""
+        might = f"; {', or '.join(helps)} might" if helps else ""
         return f"even {units} would not settle a difference as small as this one{might}"
     labels = [repeats.only] if repeats.only else [comparison.ours, comparison.rival]
     if repeats.unit == "seed" or repeats.other:

@@ -172,7 +172,7 @@ class BaselineRuns:
         data = *tuned.data, seen.checksum, held_out.checksum
         settings = [each.settings for each in tuned.evaluations]
         whole = tuned.on_all_items
-        key = {"data": data, "metrics": metrics, "points": settings, "items": max_items, "seeds": seeds}
+        key: dict[str, Any] = {"data": data, "metrics": metrics, "points": settings, "items": max_items, "seeds": seeds}
         key |= {} if whole is None else {"on_all_items": whole.settings}
         stored = f"{MEASURED}/{tuned.name}-{_digest(key)}.json"
 
