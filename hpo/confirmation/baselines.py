@@ -14,9 +14,10 @@ from hpo.confirmation.statistics import Comparison, Measured, compare_pairs
 from hpo.runs.baseline_results import BaselineResult, TunedBaseline
 from hpo.runs.baselines import BaselineFailed, BaselineRuns, MeasuredBaseline, n_points
 from hpo.runs.train import FullRuns
+from hpo.runtime.text import listed
 from hpo.study.ends import BestAtEnd
 from hpo.study.workspace import Workspace
-from search_spaces.baselines import at_ends
+from search_spaces.baselines import BASELINE_RANGES, at_ends
 from trainers import Interactions
 
 
@@ -73,7 +74,8 @@ class Baselines:
             except BaselineFailed as error:
                 facts: dict[str, JsonValue] = {"points": len(each.evaluations), "failure": str(error)}
                 caveats.append(Caveat(kind=CaveatKind.BASELINE_FAILED, subject=each.name, facts=facts))
-        return found, [*(caveat for each in found for caveat in _at_ends(each.result, self.work.dataset.n_items)), *caveats]
+        results, n_items = [each.result for each in found], self.work.dataset.n_items
+        return found, [*(caveat for each in results for caveat in _at_ends(each, n_items)), *_not_tuned(results), *caveats]
 
 
 def _at_ends(result: BaselineResult, n_items: int) -> Iterator[Caveat]:
@@ -84,6 +86,13 @@ def _at_ends(result: BaselineResult, n_items: int) -> Iterator[Caveat]:
     ]
     if ends and len(result.evaluations) > 1:
         yield Caveat(kind=CaveatKind.AT_RANGE_END, subject=result.label, facts={"ends": ends})
+
+
+def _not_tuned(results: Sequence[BaselineResult]) -> Iterator[Caveat]:
+    """A caveat if baselines have their default settings, although they have settings to tune."""
+    labels = [each.label for each in results if BASELINE_RANGES[each.name] and len(each.evaluations) == 1]
+    if labels:
+        yield Caveat(kind=CaveatKind.BASELINES_NOT_TUNED, subject=listed(labels), facts={"count": len(labels)})
 
 
 def measured_baselines(baselines: Sequence[MeasuredBaseline], objective: str) -> list[Measured]:

@@ -10,7 +10,7 @@ from enum import StrEnum
 
 from pydantic import BaseModel, JsonValue
 
-from hpo.confirmation.results import Finalist, Method, chosen_of
+from hpo.confirmation.results import Finalist, Method, chosen_of, on_validation
 from hpo.runs.baseline_results import BaselineResult
 from trainers.validation import SETTINGS
 
@@ -47,8 +47,9 @@ class CaveatKind(StrEnum):
     OTHER_REVISIONS = "other revisions"  # another revision of the program made some stored runs
     MIXED_MACHINES = "mixed machines"
     MIXED_LIBRARIES = "mixed libraries"
-    BELOW_POPULARITY = "below popularity"  # a method is worse than the popularity baseline
-    BASELINE_AHEAD = "baseline ahead"
+    BELOW_POPULARITY = "below popularity"  # a method is below the popularity baseline on validation
+    BASELINE_AHEAD = "baseline ahead"  # a method is below the best baseline on validation
+    BASELINES_NOT_TUNED = "baselines not tuned"
     BASELINE_FAILED = "baseline failed"  # no settings of it could be fitted
     # Caveats of `hpo.compare`, about files of other programs:
     USERS_MISSING = "users missing"  # a method lacks users that others have
@@ -98,7 +99,7 @@ def caveats_of(
     chosen = {label: finalist for label, finalist in found.items() if finalist is not None}
     unfinished = (_unfinished(label, finalist, search_epochs, objective) for label, finalist in chosen.items())
     found_by_search: dict[str, JsonValue] = {RATE_SEARCHED: True}
-    remediable = [*(each for each in unfinished if each is not None), *_below_baselines(methods, baselines, objective)]
+    remediable = [*(each for each in unfinished if each is not None), *_below_baselines(validated, baselines, objective)]
     remediable = [
         each.model_copy(update={"facts": each.facts | found_by_search}) if each.subject in rate_searched else each
         for each in remediable
@@ -173,13 +174,19 @@ def _mixed(methods: Sequence[Method]) -> Iterator[Caveat]:
             yield Caveat(kind=CaveatKind.MIXED_LIBRARIES, subject=engine, facts={"found": [*sorted(versions)]})
 
 
-def _below_baselines(methods: Sequence[Method], baselines: Sequence[BaselineResult], objective: str) -> Iterator[Caveat]:
-    """A caveat for each method that the popularity baseline, or else the best baseline, beats."""
+def _below_baselines(
+    validated: Mapping[str, Sequence[Finalist]], baselines: Sequence[BaselineResult], objective: str
+) -> Iterator[Caveat]:
+    """A caveat for each method that is below the popularity baseline, or below the best baseline, on validation.
+
+    The figures are those of validation, because the remedy changes the training. The verdict is about the test split.
+    """
     popular = next((other for other in baselines if other.name == MOST_POPULAR), None)
-    best = max(baselines, key=lambda other: other.metrics[objective], default=None)
-    for method in methods:
+    best = max(baselines, key=lambda other: other.validation, default=None)
+    for label, finalists in validated.items():
+        value = on_validation(finalists, objective)
         for kind, other in ((CaveatKind.BELOW_POPULARITY, popular), (CaveatKind.BASELINE_AHEAD, best)):
-            if other and not method.failure and method.mean(objective) < other.metrics[objective]:
-                facts: dict[str, JsonValue] = {"baseline": other.label, "baseline_value": other.metrics[objective]}
-                yield Caveat(kind=kind, subject=method.label, facts=facts | {"value": method.mean(objective)})
+            if other and value is not None and value < other.validation:
+                facts: dict[str, JsonValue] = {"baseline": other.label, "baseline_value": other.validation, "value": value}
+                yield Caveat(kind=kind, subject=label, facts=facts)
                 break

@@ -227,7 +227,7 @@ def _below(subject: str, facts: Facts) -> str:
     """Who is below which baseline, with figures."""
     are = "is" if len(facts["each"]) == 1 else "are"
     figures = f"{facts['objective']} {_each(facts, 'value')} against {facts['baseline_value']:.4f}"
-    return f"{subject} {are} below the baseline {facts['baseline']}: {figures}"
+    return f"{subject} {are} below the baseline {facts['baseline']} on validation: {figures}"
 
 
 def _below_popularity(subject: str, facts: Facts) -> str:
@@ -241,6 +241,14 @@ def _below_popularity(subject: str, facts: Facts) -> str:
 def _baseline_ahead(subject: str, facts: Facts) -> str:
     other = "more trials (--trials)" if facts.get(RATE_SEARCHED) else "another learning rate"
     return f"{_below(subject, facts)}; try more epochs or {other} before you compare losses"
+
+
+def _baselines_not_tuned(subject: str, facts: Facts) -> str:
+    are, have, their = ("is", "has", "its") if facts["count"] == 1 else ("are", "have", "their")
+    return (
+        f"{subject} {are} not tuned and {have} {their} default settings, so {their} figures may be too low; remove "
+        "baseline_trials: 1, or give --baseline-trials a higher number"
+    )
 
 
 def _baseline_failed(subject: str, facts: Facts) -> str:
@@ -268,5 +276,6 @@ WORDING: dict[CaveatKind, Callable[[str, Facts], str]] = {
     CaveatKind.MIXED_LIBRARIES: _mixed_libraries,
     CaveatKind.BELOW_POPULARITY: _below_popularity,
     CaveatKind.BASELINE_AHEAD: _baseline_ahead,
+    CaveatKind.BASELINES_NOT_TUNED: _baselines_not_tuned,
     CaveatKind.BASELINE_FAILED: _baseline_failed,
 }

@@ -143,6 +143,8 @@ CAVEATS: list[tuple[CaveatKind, str, dict[str, JsonValue]]] = [
     (CaveatKind.MIXED_LIBRARIES, "numba", {"found": ["numba 0.61.0, llvmlite 0.44.0", "numba 0.62.0, llvmlite 0.45.0"]}),
     (CaveatKind.BELOW_POPULARITY, "CCL tuned", {"baseline": "MostPop", "value": 0.01, "baseline_value": 0.03}),
     (CaveatKind.BASELINE_AHEAD, "MML tuned", {"baseline": "iALS (tuned, 24 points)", "value": 0.1, "baseline_value": 0.3}),
+    (CaveatKind.BASELINES_NOT_TUNED, "RP3beta (default settings) and EASE (default settings)", {"count": 2}),
+    (CaveatKind.BASELINES_NOT_TUNED, "EASE (default settings)", {"count": 1}),
     (CaveatKind.BASELINE_FAILED, "ials", {"points": 24, "failure": "l2 must be larger, got 1e-4; raise it"}),
     *(
         (kind, "MML tuned", {**facts, "rate_searched": True})
