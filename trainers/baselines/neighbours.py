@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import Any, Literal
 
@@ -17,7 +17,7 @@ from trainers.data import Interactions
 from trainers.stopping import ShouldStop, check, never
 from trainers.validation import SETTINGS, Count, NonNegative, Switch
 
-ROWS = 1_024  # rows of the item-to-item matrix that are computed together
+ENTRIES = 4_000_000  # of the item-to-item matrix that are computed together, about 35 bytes each
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,9 +107,9 @@ def _neighbours(
         change: the new value of each entry (n,).
     """
     counts, columns, values = [0], list[NDArray[np.int32]](), list[NDArray[np.float32]]()
-    for first in range(0, left.shape[0], ROWS):
+    for first, last in _blocks(left, right):
         check(should_stop)
-        product = scipy.sparse.csr_array(left[first : first + ROWS] @ right)
+        product = scipy.sparse.csr_array(left[first:last] @ right)
         product.sort_indices()
         rows = first + np.repeat(np.arange(product.shape[0]), np.diff(product.indptr))
         changed = change(Entries(rows, product.indices, product.data))
@@ -123,6 +123,18 @@ def _neighbours(
         return scipy.sparse.csr_array(np.zeros((left.shape[0], right.shape[1]), np.float32))
     parts = np.concatenate(values), np.concatenate(columns), np.cumsum(counts)
     return scipy.sparse.csr_array(parts, (left.shape[0], right.shape[1]))
+
+
+def _blocks(left: Sparse[Any], right: Sparse[Any]) -> Iterator[tuple[int, int]]:
+    """Ranges of rows of left @ right with at most ENTRIES entries, or with a single row."""
+    per_row = left.astype(bool).astype(np.int64) @ np.diff(right.indptr).astype(np.int64)  # without entries at the same place
+    until = np.cumsum(np.minimum(per_row, right.shape[1]))
+    first = 0
+    while first < len(until):
+        before = until[first - 1] if first else 0
+        last = max(first + 1, int(np.searchsorted(until, before + ENTRIES, side="right")))
+        yield first, last
+        first = last
 
 
 def _largest(values: NDArray[np.float32], k: int) -> NDArray[np.int64]:

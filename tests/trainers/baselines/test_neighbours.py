@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import scipy.sparse
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from trainers.baselines import ItemKNN, RP3beta
+from trainers.baselines import ItemKNN, RP3beta, neighbours
 
 from .cases import dense, interactions, random_pairs, scores
 
@@ -90,10 +91,19 @@ def test_rp3beta_is_its_formula(n_users: int, n_items: int, alpha: float, beta: 
 
 @pytest.mark.parametrize("k", [1, 3, 100])
 def test_item_knn_is_its_formula_over_several_blocks(k: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("trainers.baselines.neighbours.ROWS", 7)
+    monkeypatch.setattr(neighbours, "ENTRIES", 200)  # five rows with 40 entries each
     seen = random_pairs(np.random.default_rng(3), 300, 40, 3_000)
     x = dense(seen).astype(np.float32)
     roots = np.sqrt(x.sum(0))
     weights = largest_of_columns(x.T @ x / (roots[:, None] * roots + np.float32(2.0)), k)
     found = scores(ItemKNN(k=k, shrinkage=2.0).fit(seen), list(range(250)))
     np.testing.assert_allclose(found, (x @ weights)[:250], rtol=1e-4, atol=1e-6)
+
+
+def test_blocks_have_limited_entries_and_all_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows 0 to 3 of the product have at most 3, 2, 3 and 0 entries; row 2 would have 4 of 3 columns."""
+    left = scipy.sparse.csr_array(np.array([[1, 1, 0], [0, 1, 0], [1, 0, 1], [0, 0, 0]], np.float32))
+    right = scipy.sparse.csr_array(np.array([[1, 0, 0], [0, 1, 1], [1, 1, 1]], np.float32))
+    for entries, blocks in ((8, [(0, 4)]), (5, [(0, 2), (2, 4)]), (2, [(0, 1), (1, 2), (2, 3), (3, 4)])):
+        monkeypatch.setattr(neighbours, "ENTRIES", entries)
+        assert list(neighbours._blocks(left, right)) == blocks
