@@ -83,6 +83,11 @@ def _dropped(data: DataCounts) -> list[str]:
             f"Test: {about.unknown:,} of {about.pairs:,} pairs dropped whose user or item is not in train, {about.seen:,} "
             f"that are in train; {about.kept_users:,} of {about.users:,} users are left."
         )
+    if about.later:
+        lines.append(
+            f"Test: {100 * about.later:.0f} % of the training interactions are later than a test interaction, on average: the "
+            "figures are not those of a forecast (for one, split by time)."
+        )
     if about.tied:
         lines.append(f"Test: {tied_times('test', about.tied, about.users)}.")
     if data.validation_unknown:

@@ -91,6 +91,8 @@ class TestFacts(BaseModel):
         kept_users: number of remaining users.
         moment: start of the split in the unit of the data's times; None unless split by `time`.
         tied: number of users whose first test pair has the time of their last training pair, as `Split.tied`.
+        later: share of the training pairs that are later than a test pair, the mean over test pairs; None without times, and
+            where a test file was given.
     """
 
     __test__ = False  # for pytest
@@ -105,6 +107,7 @@ class TestFacts(BaseModel):
     kept_users: int
     moment: float | None = None
     tied: int = 0
+    later: float | None = None
 
     def dropped(self) -> list[str]:
         """A phrase for each kind of dropped interactions; each counts from what the one before left."""

@@ -184,9 +184,18 @@ def _with_test(where: str, content: Prepared, how: TestSplit) -> Prepared:
         kept_users=pairs.n_users_with_pairs,
         moment=parts.moment,
         tied=parts.tied,
+        later=_share_later(seen, pairs),
     )
     facts = content.facts.model_copy(update={"test_split": how.name, "made": how})
     return replace(content, train=seen, test=TestData(pairs, both), facts=facts)
+
+
+def _share_later(seen: Interactions, held_out: Interactions) -> float | None:
+    """The share of the pairs in `seen` that are later than a pair in `held_out`, the mean over these; None without times."""
+    if seen.times is None or held_out.times is None or not len(held_out):
+        return None
+    until = np.searchsorted(np.sort(seen.times), held_out.times, side="right")
+    return float(1.0 - until.mean() / len(seen))
 
 
 def _fewer(before: Ids, after: Ids) -> int:

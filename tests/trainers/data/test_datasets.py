@@ -405,6 +405,15 @@ class TestValidFile:
         assert dataset.facts.warnings == ("times are not used, since only one of the train and valid files has them",)
 
 
+def test_the_share_of_training_pairs_later_than_test_pairs(tmp_path: Path) -> None:
+    """The test pairs have times 3 and 13. Of the training times 1, 2, 11 and 12 two and none are later."""
+    rows = "0,0,1\n0,1,2\n0,2,3\n1,0,11\n1,2,12\n1,1,13\n"
+    name = str(folder(tmp_path / "own", pairs_csv="user,item,time\n" + rows) / "pairs.csv")
+    assert read_test(load_dataset(name)).facts.later == 0.25
+    pairs = str(folder(tmp_path / "none", pairs_csv="user,item\n" + "".join(f"0,{i}\n1,{i}\n" for i in range(4))) / "pairs.csv")
+    assert read_test(load_dataset(pairs)).facts.later is None
+
+
 class TestDefaultValidation:
     def test_ordered_data_with_a_random_test_split_have_random_validation(self, tmp_path: Path) -> None:
         name = str(folder(tmp_path / "own", lines_txt="0 3 1 2\n1 5 0 4 2\n2 5 2 1\n") / "lines.txt")
