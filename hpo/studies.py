@@ -64,7 +64,7 @@ def main(argv: list[str] | None = None) -> int:
     split = commands.add_parser(
         "split",
         help="write the training and the test pairs of a study as CSV, for other programs",
-        epilog=f"{example} split demo_mml split_of_demo",
+        epilog=f"{example} split mine.yaml split",
     )
     split.add_argument("study", metavar="NAME|FILE", help="a stored study, a shipped study or a study file")
     split.add_argument(

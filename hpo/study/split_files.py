@@ -48,7 +48,10 @@ class SplitFiles:
         users = counted(self.test.n_users_with_pairs, "user")
         yield f"wrote {self.folder / TEST}: {len(self.test):,} held-out items of {users}, for hpo.compare --truth"
         if not self.same_numbers:
-            yield "users and items have other numbers in this folder, so its studies cannot be compared with earlier ones"
+            yield (
+                "as a dataset the folder numbers users and items in another way, so it counts as other data than those of the "
+                "study; lists and --truth are not affected, since they have ids"
+            )
             return
         keys: dict[str, Any] = {"dataset": str(self.folder)}
         if options := self.options.given():

@@ -117,7 +117,7 @@ def test_other_numbers_are_said(tmp_path: Path):
     dataset = Dataset.from_frame(pd.DataFrame(rows, columns=["user", "item"]), "user", "item", min_user=2)
     files = write_split(dataset, tmp_path / "split")
     assert not files.same_numbers
-    assert "users and items have other numbers in this folder" in [*files.said(dataset.default_validation())][-1]
+    assert "the folder numbers users and items in another way" in [*files.said(dataset.default_validation())][-1]
 
 
 def test_a_folder_with_files_is_refused(place: Place, fails: Callable[[int], str]):
