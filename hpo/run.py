@@ -44,8 +44,10 @@ from hpo.study.stored import find_study, stored_study
 from hpo.study.trials import tally
 from hpo.study.widen import Widened, widened
 from hpo.study.workspace import Workspace
-from trainers import Interactions, TrainConfig, train
+from trainers import Interactions, TrainConfig
+from trainers.engines import make_engine
 from trainers.errors import InputError
+from trainers.train import Run
 from trainers.validation import checked
 from trainers.yaml_files import to_yaml
 
@@ -245,7 +247,8 @@ def _dry_run(work: Workspace, console: Console) -> int:
         params = study.ask(fixed_distributions=spec.space.boxes()).params
         config = spec.space.config(params, spec.fields(1, spec.search.seed))
         say(console, f"# sampled config {number}\n{to_yaml(config.to_dict())}")
-        result = train(config, _few(seen, config), validation, engine=work.choice.name, device=work.choice.device).finish()
+        engine = make_engine(work.choice, _few(seen, config), validation)
+        result = Run(engine, config).finish()
         say(console, f"# {DRY_RUN_STEPS} steps, too few to judge quality: loss {result.loss:.4f}\n")
     for rival in work.rivals:
         say(console, f"# rival {rival.name}\n{_ranges_said(rival.with_budget_of(spec))}")

@@ -1,4 +1,4 @@
-"""`python -m hpo.studies list | show NAME | new DATA | delete NAME | repair`: manage studies and their journal."""
+"""`python -m hpo.studies list | show NAME | new DATA | split NAME FOLDER | delete NAME | repair`: manage studies."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from optuna.trial import TrialState
 from rich.console import Console
 
 from hpo.cli.console import say, table
-from hpo.cli.context import location_flags, shown_storage, sound_spec, stored_name
+from hpo.cli.context import existing_workspace, location_flags, shown_storage, sound_spec, stored_name
 from hpo.cli.entry import entry
-from hpo.cli.flags import add_data_argument, add_location_arguments
+from hpo.cli.flags import add_data_argument, add_location_arguments, path
 from hpo.reporting.removal import what_goes_with
 from hpo.runtime.text import counted
 from hpo.search.claims import is_dead, signature
@@ -27,10 +27,12 @@ from hpo.storage.repair import repair
 from hpo.study.draft import draft
 from hpo.study.names import check_name, names_of_searches
 from hpo.study.spec import StudySpec, load_spec, shipped_studies
+from hpo.study.split_files import write_split
 from hpo.study.stored import find_study, is_ours, stored_spec, unsound_trials
 from hpo.study.trials import tally
-from hpo.study.workspace import alone
+from hpo.study.workspace import Workspace, alone
 from trainers.data.options import DataOptions
+from trainers.engines.registry import AUTO
 from trainers.errors import InputError
 from trainers.text import visible
 from trainers.validation import checked
@@ -40,7 +42,7 @@ STUDY_COLUMNS = ["study", "dataset", "space", "objective"]
 
 
 def main(argv: list[str] | None = None) -> int:
-    """List, show, draft or delete studies, or repair the journal that holds them."""
+    """List, show, draft or delete studies, write the split of their data, or repair the journal that holds them."""
     example = "example: python -m hpo.studies"
     parser = argparse.ArgumentParser(prog="python -m hpo.studies", description=main.__doc__, epilog=f"{example} list")
     commands = parser.add_subparsers(dest="command", required=True)
@@ -59,6 +61,18 @@ def main(argv: list[str] | None = None) -> int:
         help="how to read the data, if the files do not show it: '{columns: {user: 0, item: 1}}'",
     )
     add_data_argument(new)
+    split = commands.add_parser(
+        "split",
+        help="write the training and the test pairs of a study as CSV, for other programs",
+        epilog=f"{example} split mine.yaml split",
+    )
+    split.add_argument("study", metavar="NAME|FILE", help="a stored study, a shipped study or a study file")
+    split.add_argument(
+        "folder",
+        type=path,
+        metavar="FOLDER",
+        help="a new folder for train.csv (all training pairs, those of validation included) and test.csv",
+    )
     delete = commands.add_parser("delete", help="delete studies and their results", epilog=f"{example} delete mine --yes")
     delete.add_argument("studies", metavar="NAME", nargs="+", help="names of stored studies")
     delete.add_argument("--yes", action="store_true", help="do not ask for confirmation")
@@ -68,9 +82,9 @@ def main(argv: list[str] | None = None) -> int:
         help="drop the broken lines of a journal, after saving a copy",
         epilog=f"{example} repair --storage runs/journal.log",
     )
-    for command in (listing, show, delete, repairing):
+    for command in (listing, show, split, delete, repairing):
         add_location_arguments(command)
-    actions = {"list": _list, "show": _show, "new": _new, "delete": _delete, "repair": _repair}
+    actions = {"list": _list, "show": _show, "new": _new, "split": _split, "delete": _delete, "repair": _repair}
     return entry(parser, argv, lambda arguments: actions[arguments.command](arguments))
 
 
@@ -130,6 +144,17 @@ def _new(arguments: argparse.Namespace) -> int:
     except InputError as error:
         here = "; for this command, give the keys of `data` as --data '{...}'" if "data: {" in str(error) else ""
         raise InputError(f"{error}{here}") from None
+    return 0
+
+
+def _split(arguments: argparse.Namespace) -> int:
+    storage = _storage(arguments)
+    if storage and stored_name(arguments.study) in optuna.get_all_study_names(storage):
+        work, _, _ = existing_workspace(arguments, to_train=False)
+    else:
+        work = Workspace.open(load_spec(arguments.study), arguments.output, arguments.data_dir, AUTO, AUTO, rivals=())
+    for sentence in write_split(work.dataset, arguments.folder).said(work.validation):
+        say(Console(), sentence)
     return 0
 
 

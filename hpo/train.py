@@ -14,7 +14,15 @@ from rich.console import Console
 
 from hpo.cli.console import say
 from hpo.cli.entry import command_parser, entry
-from hpo.cli.flags import OUTPUT, add_checkpoint_argument, add_data_argument, add_engine_arguments, path, positive
+from hpo.cli.flags import (
+    OUTPUT,
+    add_checkpoint_argument,
+    add_data_argument,
+    add_engine_arguments,
+    path,
+    positive,
+    seed,
+)
 from hpo.reporting.export import REMEDY, ExportedConfig, ExportedData
 from hpo.runtime.signals import Stopper
 from hpo.study.names import BEST, TRAIN_FOLDER, WINNER
@@ -71,7 +79,7 @@ def read_config_file(path: str) -> ConfigFile:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Train one config, and measure it on the validation split, unless --all-data trains on that, too."""
+    """Train one config: without the validation pairs, to measure on them, or with --with-validation or --all-data."""
     parser = command_parser("train", main.__doc__, "runs/yelp_mml/winner.yaml --all-data --save model.npz")
     parser.add_argument("config", metavar="CONFIG.yaml", help="a config, or an exported winner.yaml or best.yaml")
     parser.add_argument("--dataset", metavar="D", help="dataset name or path (default: that of the exported config)")
@@ -88,10 +96,16 @@ def main(argv: list[str] | None = None) -> int:
         "'{name: last, fraction: 0.2}' (default: that of the exported config, or one that suits the data)",
     )
     parser.add_argument(
+        "--with-validation",
+        action="store_true",
+        help="train on the validation pairs, too, as the confirmation does before it measures on test; measure nothing",
+    )
+    parser.add_argument(
         "--all-data",
         action="store_true",
         help="train the final model on all interactions, validation and test included, and measure nothing",
     )
+    parser.add_argument("--seed", type=seed, metavar="N", help="seed of the training, 0 or more (default: the config's)")
     parser.add_argument(
         "--evaluate-every",
         type=positive,
@@ -110,9 +124,11 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _train(arguments: argparse.Namespace) -> int:
-    if arguments.all_data:
-        _check_all_data(arguments)
+    _check_flags(arguments)
     file = read_config_file(arguments.config)
+    config = file.config
+    if arguments.seed is not None:
+        config = TrainConfig.from_dict(config.to_dict() | {"seed": arguments.seed}, "--seed")
     name = arguments.dataset or (file.data.dataset if file.data else None)
     if name is None:
         raise InputError(f"{arguments.config} is a bare config, which names no dataset; give one with --dataset")
@@ -128,48 +144,52 @@ def _train(arguments: argparse.Namespace) -> int:
             f"{name} is read without the data options of {Path(file.data.dataset).name} ({given}); give some with --data YAML",
         )
     engine = arguments.engine or (file.data.engine if file.data and arguments.device == AUTO else AUTO)
-    choice = choose_engine(file.config, engine, arguments.device)
+    choice = choose_engine(config, engine, arguments.device)
     say(console, f"engine {choice.name} on {choice.device}")
     load = load_all if arguments.all_data else load_dataset
     dataset = load(str(name), arguments.data_dir, **options.given())
     for sentence in dataset.facts.said():
         say(console, f"{dataset.name}: {sentence}")
     how = _validation(arguments.validation) or (file.data.validation if file.data and same_name else None)
-    seen, validation, how = _split(dataset, how)
-    if validation is None:
-        say(console, f"training on all {len(dataset.train):,} interactions, test pairs included: nothing can be measured")
+    seen, validation, how = _split(dataset, how, arguments.with_validation)
+    say(console, _trained_on(dataset, seen, validation, how))
     if arguments.save is not None:
         _check_saving(arguments.save)
     metrics = measured(file.objective)
     with Stopper().catching() as stopper:
         at, stops = every(arguments.evaluate_every or EVALUATE_EVERY), stopper.should_stop
         engine = make_engine(choice, seen, validation, at, should_stop=stops, metrics=metrics)
-        run = Run(engine, file.config, checkpoint=_checkpoint(arguments, training_key(file.config, seen, validation, choice)))
-        _train_and_save(run, metrics, dataset, arguments.save, console)
+        run = Run(engine, config, checkpoint=_checkpoint(arguments, training_key(config, seen, validation, choice)))
+        _train_and_save(run, metrics, dataset, not arguments.with_validation, arguments.save, console)
     same_data = file.data and (dataset.checksum, how) == (file.data.checksum, file.data.validation)
-    if file.exported and same_data and validation is not None:
+    if file.exported and same_data and validation is not None and config == file.config:
         say(console, f"exported: validation {_shown(file.exported, metrics)}")
     if arguments.save is not None:
         say(console, f"wrote {arguments.save}; make recommendations with python -m hpo.recommend {arguments.save}")
     return 0
 
 
-def _check_all_data(arguments: argparse.Namespace) -> None:
-    """Refuse the flags that have no effect with --all-data."""
-    if arguments.validation is not None:
-        raise InputError(f"--all-data holds nothing out; leave --validation {arguments.validation} out")
-    if arguments.evaluate_every is not None:
-        raise InputError(f"--all-data measures nothing; leave --evaluate-every {arguments.evaluate_every} out")
+def _check_flags(arguments: argparse.Namespace) -> None:
+    """Refuse the flags that have no effect with --with-validation or --all-data."""
+    given = [flag for flag in ("--with-validation", "--all-data") if getattr(arguments, flag[2:].replace("-", "_"))]
+    if len(given) > 1:
+        raise InputError(f"{' and '.join(given)} exclude each other; give --all-data to train on the test pairs, too")
+    if given and arguments.validation is not None:
+        raise InputError(f"{given[0]} holds no validation out; leave --validation {arguments.validation} out")
+    if given and arguments.evaluate_every is not None:
+        raise InputError(f"{given[0]} measures nothing; leave --evaluate-every {arguments.evaluate_every} out")
 
 
-def _train_and_save(run: Run, metrics: Sequence[str], dataset: Dataset, path: Path | None, console: Console) -> None:
+def _train_and_save(
+    run: Run, metrics: Sequence[str], dataset: Dataset, without_disliked: bool, path: Path | None, console: Console
+) -> None:
     """Train and print each epoch. The model is saved before the checkpoint is deleted."""
     epochs = run.config.epochs
     for result in run:
         shown = "" if result.metrics is None else f", validation {_shown(result.metrics, metrics)}"
         say(console, f"epoch {result.epoch}/{epochs}: loss {result.loss:.4f}{shown}")
         if result.epoch == epochs and path is not None:
-            Recommender.of(dataset, *run.vectors()).save(path)
+            Recommender.of(dataset, *run.vectors(), without_disliked=without_disliked).save(path)
 
 
 def _checkpoint(arguments: argparse.Namespace, key: dict[str, Any]) -> CheckpointFile:
@@ -180,13 +200,24 @@ def _checkpoint(arguments: argparse.Namespace, key: dict[str, Any]) -> Checkpoin
     return CheckpointFile(path, key, "the training", every=arguments.checkpoint_every)
 
 
-def _split(dataset: Dataset, how: ValidationSplit | None) -> tuple[Interactions, Interactions | None, ValidationSplit | None]:
-    """The training pairs, the validation pairs, and the split; the last two are None if all pairs are used for training."""
-    if dataset.whole_of:
+def _split(
+    dataset: Dataset, how: ValidationSplit | None, with_validation: bool
+) -> tuple[Interactions, Interactions | None, ValidationSplit | None]:
+    """The training pairs, the validation pairs, and the split; the last two are None if nothing is held out."""
+    if dataset.whole_of or with_validation:
         return dataset.train, None, None
     how = how or dataset.default_validation()
     parts = dataset.hold_out(how)
     return parts.seen, parts.held_out, how
+
+
+def _trained_on(dataset: Dataset, seen: Interactions, validation: Interactions | None, how: ValidationSplit | None) -> str:
+    """A sentence on the pairs of the training."""
+    if dataset.whole_of:
+        return f"training on all {len(seen):,} interactions, test pairs included: nothing can be measured"
+    if validation is None or how is None:
+        return f"training on {len(seen):,} interactions, validation pairs included and test pairs left out: nothing is measured"
+    return f"training on {len(seen):,} interactions; left out for validation: {len(validation):,} ({how.said()})"
 
 
 def _validation(text: str | None) -> ValidationSplit | None:

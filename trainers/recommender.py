@@ -36,7 +36,7 @@ class Recommender:
     Attributes:
         users, items: float32 (n_users, d) and (n_items, d); their inner products are the scores.
         user_ids, item_ids: the raw id of each row.
-        seen: pairs that are not recommended: all training data, including validation pairs and pairs with a low rating.
+        seen: pairs that are not recommended: all training data, including validation pairs, and pairs with a low rating.
         data: checksum of the training data of its dataset.
         knows_test: whether it was trained on the test pairs, too.
     """
@@ -50,17 +50,20 @@ class Recommender:
     knows_test: bool = False
 
     @classmethod
-    def of(cls, dataset: Dataset, users: NDArray[Any], items: NDArray[Any]) -> Recommender:
+    def of(cls, dataset: Dataset, users: NDArray[Any], items: NDArray[Any], without_disliked: bool = True) -> Recommender:
         """A model of a dataset.
 
         Args:
             users, items: a result of `Run.vectors()`, trained on `dataset.train` or a part of it.
+            without_disliked: whether lists leave out pairs that were dropped because of a low rating, too. A measurement on the
+                test split does not, since some of these ratings may be later than the training data.
 
         Raises:
             InputError: vectors that do not fit the dataset, or are not finite.
         """
         check_vectors(users, items, dataset.train)
-        seen = dataset.train if dataset.disliked is None else dataset.train.union(dataset.disliked)
+        disliked = dataset.disliked if without_disliked else None
+        seen = dataset.train if disliked is None else dataset.train.union(disliked)
         vectors = users.astype(np.float32), items.astype(np.float32)
         ids = dataset.user_ids, dataset.item_ids
         return cls(*vectors, *ids, seen, dataset.whole_of or dataset.checksum, bool(dataset.whole_of))

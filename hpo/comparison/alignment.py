@@ -172,6 +172,6 @@ def check_sources(sides: Sequence[Side]) -> None:
     runs, files = (one, other) if one.data else (other, one)
     raise InputError(
         f"{runs.label} is a run of this program, which numbers users, so its users cannot be matched with the ids in the files "
-        f"of {files.label}; write its lists for each seed (hpo.train CONFIG --save M.npz, then hpo.recommend M.npz --output "
-        "L.csv), and give them with --truth"
+        f"of {files.label}; write its lists for each seed (hpo.train CONFIG --with-validation --seed N --save M.npz, then "
+        "hpo.recommend M.npz --output L.csv), and give them with the test.csv of hpo.studies split as --truth"
     )

@@ -200,12 +200,23 @@ def test_an_invalid_file_for_vectors_is_refused(place: Place, fails: Callable[[i
 
 
 @pytest.mark.parametrize("flags", [["--validation", "last"], ["--evaluate-every", "5"]])
-def test_flags_about_measuring_are_refused_for_all_data(place: Place, fails: Callable[[int], str], flags: list[str]):
+@pytest.mark.parametrize("trained_on", ["--all-data", "--with-validation"])
+def test_flags_about_measuring_are_refused_where_nothing_is_measured(
+    place: Place, fails: Callable[[int], str], flags: list[str], trained_on: str
+):
     """5 is the default, too: it is refused all the same."""
     config = place.root / "mine.yaml"
     config.write_text(CONFIG)
-    command = [str(config), "--dataset", "tiny", "--data-dir", str(place.root / "data"), "--all-data"]
+    command = [str(config), "--dataset", "tiny", "--data-dir", str(place.root / "data"), trained_on]
     assert f"leave {' '.join(flags)} out" in fails(train.main([*command, *flags]))
+    both = "--with-validation and --all-data exclude each other; give --all-data to train on the test pairs, too"
+    assert both in fails(train.main([*command, "--with-validation", "--all-data"]))
+
+
+def test_a_huge_seed_of_a_training_is_refused(place: Place, fails: Callable[[int], str]):
+    config = place.root / "mine.yaml"
+    config.write_text(CONFIG)
+    assert "--seed: seed: must be less than or equal to" in fails(train.main([str(config), "--seed", "9" * 20]))
 
 
 def test_a_huge_seed_of_validation_is_refused(place: Place, fails: Callable[[int], str]):

@@ -39,7 +39,6 @@ def test_the_exported_winner_trains_to_the_same_figures(place: Place, capsys: py
 
 @pytest.mark.confirmed
 def test_the_winner_trained_on_train_and_validation_is_the_run_of_stage_two(place: Place):
-    """It is trained from Python, because `hpo.train --all-data` trains on the test pairs, too."""
     best = read_yaml(place.output / "tiny_mml" / "best.yaml")
     dataset = load_dataset("tiny", place.root / "data")
     run = fit(TrainConfig.from_dict(best["config"] | {"seed": 201}), dataset.train)

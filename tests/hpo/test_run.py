@@ -152,7 +152,8 @@ def test_an_edited_export_is_trained_without_its_old_figures(place: Place, capsy
 
 def test_dry_run_writes_nothing(place: Place, capsys: pytest.CaptureFixture[str]):
     assert place.run("--dry-run") == 0
-    shown = capsys.readouterr().out
+    shown, logged = capsys.readouterr()
+    assert "asked for" not in shown + logged, "no engine was"
     assert shown.count("# sampled config") == 3
     assert "# search without pruning: 4 trials x 3 = 12 epochs, and as many for each rival with --tune-rivals\n" in shown
     assert "# confirm: 4 epochs a run; for each tuned method at most 3 configs x 2 seeds = 6 runs on validation, then" in shown

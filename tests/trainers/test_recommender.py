@@ -162,6 +162,8 @@ def test_items_with_a_low_rating_of_the_user_are_not_recommended(tmp_path: Path,
         if not all_data  # one of them is the test pair
     }
     assert "ale" not in set(model.recommend(["ann"])["item"])
+    measured = Recommender.of(dataset, model.users, model.items, without_disliked=False)
+    assert "ale" in set(measured.recommend(["ann"])["item"]), "a measurement ranks all that is not in the training data"
 
 
 def test_lists_may_be_asked_for_longer_than_any(model: Recommender) -> None:
