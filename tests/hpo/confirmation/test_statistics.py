@@ -314,6 +314,17 @@ def test_wrong_verdicts_stay_below_five_percent():
     assert sum(result.runs.p <= 0.05 for result in results if result.runs) > band, "so is a test over seeds alone"
 
 
+def test_few_wrong_verdicts_with_40_users_and_three_runs():
+    """200 true null hypotheses. All users of a run share its luck. The limit is twice the level."""
+    rng, wrong = np.random.default_rng(0), 0
+    for _ in range(200):
+        level = rng.beta(2.0, 5.0, 40)
+        runs = level + rng.normal(0.0, 0.05, (2, 1, 40)) + rng.normal(0.0, 0.02, (2, 3, 40)) + rng.normal(0.0, 0.01, (2, 3, 1))
+        (found,) = compare_all([measured(name, one.mean(0), one.mean(1)) for name, one in zip("ab", runs, strict=True)], 400)
+        wrong += found.word is Word.BETTER
+    assert 0 < wrong <= 20
+
+
 def test_a_true_difference_of_one_percent_is_found():
     world, n = World(6), 100
     words = [compare(*_rivals(world.experiment(0.01)), resamples=400)[0].word for _ in range(n)]
