@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,13 +19,13 @@ from ..conftest import Place, make_place
 
 
 @pytest.fixture
-def tiny(tmp_path: Any) -> Place:
+def tiny(tmp_path: Path) -> Place:
     return make_place(tmp_path)
 
 
 def checkpoint_of(place: Place, trial: optuna.Trial, changes: Mapping[str, Any]) -> CheckpointFile:
     """The checkpoint file of a trial in a search of the tiny study with changes."""
-    spec = load_spec(place.study).override(changes)
+    spec = load_spec(str(place.study)).override(changes)
     work = Workspace.open(spec, place.output, str(place.root / "data"), "numba", "cpu", rivals=[])
     work.folder.mkdir(parents=True, exist_ok=True)
     found = SearchJob(work, "").checkpoints.of(trial, spec.probe)
