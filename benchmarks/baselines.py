@@ -70,7 +70,7 @@ def _shown(split: str, baseline: Baseline, seen: Interactions, held_out: Interac
     ended = time.process_time()
     means = {metric: float(found[metric].mean()) for metric in METRICS}
     figures = ", ".join(f"{metric} {value:.4f}" for metric, value in means.items())
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9  # from KiB
     cost = f"fitted in {fitted - started:.1f} s, ranked in {ended - fitted:.1f} s, {memory:.2f} GB"
     print(f"{split}: {ranking.label}, {settings_of(baseline)}: {figures}; {cost}", flush=True)
     return means

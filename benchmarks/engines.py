@@ -6,7 +6,7 @@
 One process times all candidates in turns, a few seconds each, and compares them within a turn. So on a machine with other
 users the ratios are reliable, and the seconds are not. The time of an epoch is extrapolated from a stated number of steps.
 These follow some other steps of the first epoch, when most negatives have a gradient. `trained` is the same in the second
-epoch, which is typical of the rest of a run.
+epoch, which is typical of the rest of a run, after as many other steps. What is timed has run once before.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ def compare_training(name: str, config: TrainConfig, seen: Interactions, repeats
     n_steps = -(-len(seen) // config.batch_size)
     steps = STEPS[name]
     warm = min(1_000, n_steps - repeats * steps)
-    plain, fused, trained = PlainLoop(seen, config), FusedSteps(seen, config, warm), FusedSteps(seen, config, 0, epochs=1)
+    plain, fused, trained = PlainLoop(seen, config), FusedSteps(seen, config, warm), FusedSteps(seen, config, warm, epochs=1)
     plain.run(2)
     threads = torch.get_num_threads()
     turns = Turns()
@@ -150,6 +150,7 @@ def compare_evaluation(pairs: Interactions, repeats: int) -> None:
             for i in range(0, seen.n_items - TILE_ITEMS + 1, TILE_ITEMS):
                 torch.mm(blocks[0][u : u + TILE_USERS], blocks[1][i : i + TILE_ITEMS].T, out=tile)
 
+    product()
     evaluate(users, items, seen=seen, held_out=held_out, ks=(20,))
     turns = Turns()
     for _ in range(repeats):

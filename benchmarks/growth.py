@@ -2,9 +2,12 @@
 
 It fills a study, on a journal and on PostgreSQL, and prints for each number of trials:
 
-- for each trial the processor time of this program, Optuna and the client of the storage, with the random sampler and with
-  TPE. The time of TPE grows with the trials that it learns from. An engine with given curves replaces the training;
-- the processor time of commands that read the study.
+- for each trial the time with the random sampler and with TPE, which grows with the trials that TPE learns from. An engine
+  with given curves replaces the training;
+- the time of commands that read the study.
+
+Each time is printed twice: the time that passes, and the processor time of this program, Optuna and the client of the storage.
+A trial also waits for the storage's server, which only the first one has. Other programs on the machine add to it, too.
 """
 
 from __future__ import annotations
@@ -63,8 +66,8 @@ def main() -> int:
     arguments = parser.parse_args()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     warnings.simplefilter("ignore", ExperimentalWarning)
-    print(f"{'':24}{'ms per trial':>24}  {'seconds of':>12}")
-    print(f"{'storage':12}{'trials':>12}{'random':>12}{'tpe':>12}  " + "".join(f"{name:>14}" for name in COMMANDS), flush=True)
+    print(f"{'':24}{'ms per trial':>30}  {'seconds of':>16}   (passed / of the processor)")
+    print(f"{'storage':12}{'trials':>12}{'random':>15}{'tpe':>15}  " + "".join(f"{name:>16}" for name in COMMANDS), flush=True)
     for kind in arguments.storages.split(","):
         with tempfile.TemporaryDirectory(prefix="growth-") as folder, postgresql(kind == "postgresql") as url:
             root = Path(folder)
@@ -77,13 +80,11 @@ def main() -> int:
             storage = open_storage(url or str(root / "out" / "journal.log"))
             for size in map(int, arguments.sizes.split(",")):
                 fill(storage, size)
-                trials = [1000.0 * seconds_per_trial(storage, sampler) for sampler in ("random", "tpe")]
+                trials = [seconds_per_trial(storage, sampler) for sampler in ("random", "tpe")]
                 commands = [seconds_of(command, root, where) for command in COMMANDS.values()]
-                print(
-                    f"{kind:12}{size:>12,}" + "".join(f"{one:>12.1f}" for one in trials) + "  "
-                    + "".join(f"{one:>14.1f}" for one in commands),
-                    flush=True,
-                )  # fmt: skip
+                shown = [f"{f'{1000 * passed:.1f} / {1000 * processor:.1f}':>15}" for passed, processor in trials]
+                shown += ["  ", *(f"{f'{passed:.1f} / {processor:.1f}':>16}" for passed, processor in commands)]
+                print(f"{kind:12}{size:>12,}", *shown, sep="", flush=True)
             os.environ.pop(STORAGE_VARIABLE, None)
     return 0
 
@@ -130,26 +131,26 @@ class GivenCurves:
         """Does nothing."""
 
 
-def seconds_per_trial(storage: BaseStorage, sampler: str) -> float:
-    """The mean processor time of MEASURED further trials, which stay in the study."""
+def seconds_per_trial(storage: BaseStorage, sampler: str) -> tuple[float, float]:
+    """The mean seconds and processor time of MEASURED further trials, which stay in the study."""
     study = optuna.load_study(study_name=NAME, storage=storage)
     budget = len(study.get_trials(deepcopy=False)) + MEASURED
     spec: StudySpec = stored_spec(study).override({"search.trials": budget, "search.sampler": {"name": sampler}})
     study.sampler, study.pruner = make_sampler(spec.search), make_pruner(spec.search.pruner, spec.search.epochs)
     scheduler = Scheduler(study, spec, GivenCurves(), NoProgress(), Stopper())  # type: ignore[arg-type]
-    began = time.process_time()
+    began, processor = time.perf_counter(), time.process_time()
     scheduler.run()
-    return (time.process_time() - began) / MEASURED
+    return (time.perf_counter() - began) / MEASURED, (time.process_time() - processor) / MEASURED
 
 
-def seconds_of(command: list[str], root: Path, where: list[str]) -> float:
-    """The processor time of a command."""
+def seconds_of(command: list[str], root: Path, where: list[str]) -> tuple[float, float]:
+    """The seconds and the processor time of a command."""
     flags = where if command[0] != "hpo.studies" else where[:2]
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    began, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run([sys.executable, "-m", *command, *flags], env=environment, check=True, stdout=subprocess.DEVNULL, cwd=root)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    passed, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
+    return passed, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 if __name__ == "__main__":

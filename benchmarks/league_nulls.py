@@ -7,7 +7,7 @@ correlation of the users' effect on validation with that on test. With carry 0 v
 With carry 1 both have the same users' effect, and the choice of the leader picks it out.
 
     python -m benchmarks.league_nulls
-    python -m benchmarks.league_nulls --runs runs/league_health/runs      # measures carry for the methods of a confirmed study
+    python -m benchmarks.league_nulls --runs runs/league_health/runs      # measures carry for the configs of a confirmed study
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from hpo.runs.sealed import read_sealed
 from hpo.runs.store import RunRecord
+from trainers import TrainConfig
 
 Floats = NDArray[np.float64]
 ALPHA, SELECT_SEEDS = 0.05, 2
@@ -95,8 +96,11 @@ def holm_rejects(p: Floats) -> NDArray[np.bool_]:
 
 
 def carried(folder: Path) -> Iterator[tuple[str, float]]:
-    """For each pair of losses with runs on both splits, the correlation over users of their differences on both splits."""
-    on: dict[str, dict[str, list[pd.Series]]] = {}
+    """For each pair of configs with runs on both splits, the correlation over users of their differences on both splits.
+
+    The runs of a config differ in their seed. A config of stage 1 that was not chosen has no run on test and is left out.
+    """
+    on: dict[str, dict[TrainConfig, list[pd.Series]]] = {}
     for path in sorted(folder.glob("*.json")):
         record, table = read_sealed(path)
         if "config" not in record:
@@ -105,14 +109,14 @@ def carried(folder: Path) -> Iterator[tuple[str, float]]:
         run = found.run(table)
         if run.per_user is not None:
             by_user = run.per_user[found.measured_in[0]]
-            on.setdefault(found.held_out, {}).setdefault(found.config.loss.name, []).append(by_user)
+            on.setdefault(found.held_out, {}).setdefault(found.config.replace(seed=0), []).append(by_user)
     if len(on) != 2:
         raise SystemExit(f"{folder} must have the runs of a validation and a test split, got {len(on)}")
-    one, other = ({loss: pd.concat(runs, axis=1).mean(axis=1) for loss, runs in split.items()} for split in on.values())
-    for first, second in combinations(sorted(one.keys() & other.keys()), 2):
+    one, other = ({config: pd.concat(runs, axis=1).mean(axis=1) for config, runs in split.items()} for split in on.values())
+    for first, second in combinations([config for config in one if config in other], 2):
         both = [split[first] - split[second] for split in (one, other)]
         users = both[0].index.intersection(both[1].index)
-        yield f"{first} - {second}", float(np.corrcoef(both[0][users], both[1][users])[0, 1])
+        yield f"{first.loss} - {second.loss}", float(np.corrcoef(both[0][users], both[1][users])[0, 1])
 
 
 def main() -> None:
@@ -123,8 +127,10 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, help="the folder runs of a confirmed study, to measure carry in")
     arguments = parser.parse_args()
     if arguments.runs:
-        values = dict(carried(arguments.runs))
-        print(f"carry of {len(values)} pairs: median {np.median([*values.values()]):.3f}, highest {max(values.values()):.3f}")
+        pairs = sorted(carried(arguments.runs), key=lambda pair: pair[1])
+        names, highest = pairs[-1]
+        print(f"carry of {len(pairs)} pairs of configs: median {np.median([value for _, value in pairs]):.3f}, ", end="")
+        print(f"highest {highest:.3f} ({names})")
         return
     print(f"{arguments.methods} methods, {arguments.seeds} seeds, {arguments.leagues:,} leagues without any difference")
     print(f"users:runs carry   {REPORTED} named pairs, leader on validation | leader on test (forbidden) | all pairs")

@@ -27,6 +27,7 @@ class LaneState(LaneJob):
         trained: all trained epochs.
         values: the values to report, by epoch; a retry reports the values of the earlier attempt again.
         reported: the last reported epoch.
+        judged: the last epoch after which the pruner decided.
         signed: the time.monotonic() at which its signature was renewed.
     """
 
@@ -39,6 +40,7 @@ class LaneState(LaneJob):
     epochs: int = 0
     trained: int = 0
     reported: int = 0
+    judged: int = 0
     values: dict[int, float] = field(default_factory=dict)
     metrics: dict[str, float] = field(default_factory=dict)
     signed: float = field(default_factory=time.monotonic)
@@ -48,7 +50,7 @@ class LaneState(LaneJob):
         return Notes({name: getattr(self, name) for name in NOTED})
 
     def begin(self) -> None:
-        """Start from the first epoch, perhaps again after the lane was lost. Seconds and reports are not reset."""
+        """Start from the first epoch, perhaps again after the lane was lost. Seconds, reports and decisions are not reset."""
         self.epochs = self.trained = 0
         self.values, self.metrics = {}, {}
 

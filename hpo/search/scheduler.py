@@ -204,7 +204,8 @@ class Scheduler:
         """The final state of a trial after this epoch; None if it goes on. Epochs that are trained again are not pruned."""
         if result.epoch == running.config.epochs:
             return TrialState.COMPLETE
-        is_due = result.metrics is not None and result.epoch == running.reported
+        is_due = result.metrics is not None and result.epoch > running.judged
+        running.judged = max(running.judged, result.epoch)
         prune = is_due and not running.never_pruned and running.trial.should_prune()
         return TrialState.PRUNED if prune else None
 

@@ -162,20 +162,6 @@ def test_a_file_may_have_several_seeds_in_a_column(here: Path):
     assert sorted(together.methods[0].seeds[0]) == ["11", "12", "13"]
 
 
-def test_two_hundred_equal_pairs_give_few_wrong_verdicts(here: Path, capsys: pytest.CaptureFixture[str]):
-    """The methods are equal. All users of a run share its luck. Each file has few users."""
-    rng, n, wrong = np.random.default_rng(0), 200, 0
-    for _ in range(n):
-        level = rng.beta(2.0, 5.0, USERS)
-        for name in ("a", "b"):
-            values = level + rng.normal(0.0, 0.05, USERS) + rng.normal(0.0, 0.02, (3, USERS)) + rng.normal(0.0, 0.01, (3, 1))
-            rows = (f"{user},{seed},{values[seed, user]:.6f}\n" for seed in range(3) for user in range(USERS))
-            (here / f"{name}.csv").write_text("user,seed,ndcg@20\n" + "".join(rows))
-        assert compare.main(["a.csv", "b.csv", "--no-report"]) == 0
-        wrong += " is better than " in capsys.readouterr().out
-    assert 0 < wrong <= 20
-
-
 @pytest.mark.confirmed
 def test_our_own_runs_get_the_verdict_of_confirm(place: Place, here: Path, capsys: pytest.CaptureFixture[str]):
     """--ours has the direction of confirm, --baseline the opposite one."""

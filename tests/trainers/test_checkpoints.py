@@ -197,6 +197,24 @@ def test_a_training_with_another_config_starts_from_the_first_epoch(tmp_path: Pa
     assert "the run goes on after epoch 1 of 9" in caplog.text
 
 
+@pytest.mark.parametrize(
+    ("patched", "value", "named"),
+    [
+        ("trainers.engines.resources.device_name", lambda device: "another", "machine"),
+        ("trainers.checkpoints._version", lambda package: "0.1", "libraries"),
+        ("torch.get_num_threads", lambda: 77, "threads"),
+    ],
+)
+def test_a_training_does_not_continue_where_numbers_are_rounded_otherwise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, patched: str, value: Any, named: str
+):
+    epochs_of(tmp_path / "a.npz", 2, "torch")
+    monkeypatch.setattr(patched, value)
+    found, _ = epochs_of(tmp_path / "a.npz", 1, "torch")
+    assert f"has another {named}; the run starts without it" in caplog.text
+    assert found[0][0] == 1
+
+
 def test_the_key_has_the_threads_only_if_sums_depend_on_them():
     keys = {name: training_key(SETTINGS, SEEN, None, EngineChoice(name, "cpu", "")) for name in ("torch", "numba")}
     assert isinstance(keys["torch"]["threads"], int)

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from trainers import Interactions, TrainConfig, evaluate
-from trainers.early_stopping import LOWEST_RATE, Plateau
-from trainers.engines import choose_engine, make_engine
+from trainers.early_stopping import LOWEST_RATE, EarlyStopping, Plateau
+from trainers.engines import EpochResult, choose_engine, make_engine
 from trainers.engines.protocol import every
 from trainers.engines.torch_engine import TorchEngine
 from trainers.train import Run
@@ -126,6 +126,23 @@ def test_the_metric_of_a_plateau_must_be_measured_by_the_engine():
     settings = config()
     with pytest.raises(ValueError, match="plateau of recall@10 needs an engine that measures it, this one has ndcg@20"):
         Run(engine_of(settings, "torch"), settings, Plateau("recall@10")).finish()
+
+
+class Still:
+    """An engine that has nothing to store."""
+
+    def snapshot(self, lane: int) -> dict[str, Any]:
+        return {}
+
+    def restore(self, lane: int, snapshot: Any, learning_rate: float) -> None: ...
+
+
+@pytest.mark.parametrize(("rise", "ends"), [(9e-7, True), (2e-6, False)])
+def test_a_new_best_is_higher_by_more_than_a_millionth(rise: float, ends: bool):
+    """The rises add up, and each epoch is compared with the best one."""
+    stopping = EarlyStopping(Plateau("ndcg@20", patience=1, cut=None), config(epochs=9))
+    results = [EpochResult(0, epoch, 0.5, {"ndcg@20": 0.1 + rise * epoch}, 0.0, 0.0) for epoch in (1, 2)]
+    assert [stopping.ends(Still(), result) for result in results] == [False, ends]  # type: ignore[arg-type]
 
 
 def test_only_a_constant_rate_can_be_cut():

@@ -51,6 +51,16 @@ def test_a_user_without_a_list_counts_zero_and_repeated_pairs_count_once(tmp_pat
     assert {str(caveat.kind): caveat.facts["most"] for caveat in side.caveats} == {"users unserved": 1, "users unknown": 1}
 
 
+@pytest.mark.parametrize(("scores", "tied"), [((3, 2, 2, 1), True), ((2, 2, 1, 0), True), ((3, 2, 1, 1), False)])
+def test_equal_scores_are_a_caveat_only_if_their_order_decides_what_counts(scores: tuple[int, ...], tied: bool, tmp_path: Path):
+    """Two items count. Equal scores at places 2 and 3 decide which one does, those at places 3 and 4 decide nothing."""
+    (tmp_path / "t.csv").write_text("user,item\na,1\n")
+    rows = "".join(f"a,{item},{score}\n" for item, score in enumerate(scores))
+    (tmp_path / "r.csv").write_text("user,item,score\n" + rows)
+    side = read_side("x", [tmp_path / "r.csv"], read_truth(tmp_path / "t.csv", Layout()), metrics_at(["ndcg@2"]))
+    assert ("tied scores" in {str(caveat.kind) for caveat in side.caveats}) == tied
+
+
 def test_held_out_items_may_have_any_layout_of_a_data_file(tmp_path: Path):
     (tmp_path / "t.txt").write_text("0 5 7\n1 6\n")
     assert [*read_truth(tmp_path / "t.txt", Layout()).users] == ["0", "1"]

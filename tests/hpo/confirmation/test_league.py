@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
 
@@ -14,9 +16,10 @@ from hpo.confirmation.evidence import Evidence
 from hpo.confirmation.league import League, Pair, Span, compare_league, described, leader_of, letters, named_pairs, span_of
 from hpo.confirmation.results import Finalist, Method
 from hpo.confirmation.statistics import Comparison, Measured, Word, compare_pairs, holm
+from hpo.runs.store import RunStore
 
-from ..conftest import Place
-from ..outcomes import CONFIG, confirmed
+from ..outcomes import CONFIG
+from ..runs.test_store import KEY, RUN
 
 NDCG = "ndcg@20"
 
@@ -189,9 +192,27 @@ def test_the_code_that_gives_verdicts_keeps_the_error_too():
     assert wrong <= 7
 
 
-@pytest.mark.confirmed
-def test_the_carry_of_the_users_is_measured_in_stored_runs(place: Place):
-    confirmed(place)
-    found = dict(carried(place.output / "tiny_mml" / "runs"))
-    assert {*found} == {"bsl - ccl", "bsl - mml", "ccl - mml"}
-    assert all(-1.0 <= value <= 1.0 for value in found.values())
+def test_the_carry_of_the_users_is_measured_by_config_in_stored_runs(tmp_path: Path):
+    """Two configs of one loss. The first has two seeds on validation, where a third config has no run on test.
+
+    For users 0, 1 and 3, who are in both splits, the differences are .1, -.1, .1 and .1, -.1, 0: a correlation of .02 /
+    sqrt(.08 / 3 * .02).
+    """
+    first, second, third = (CONFIG.replace(learning_rate=rate) for rate in (0.1, 0.2, 0.3))
+    on_validation = [
+        (first, [0.1, 0.2, 0.3, 0.6]),
+        (first.replace(seed=9), [0.3, 0.2, 0.5, 0.4]),
+        (second, [0.1, 0.3, 0.2, 0.4]),
+    ]
+    on_test = [(first.replace(seed=7), [0.5, 0.1, 0.3]), (second.replace(seed=7), [0.4, 0.2, 0.3])]
+    runs = {
+        "validation": ([0, 1, 2, 3], [*on_validation, (third, [0.9, 0.0, 0.9, 0.0])]),
+        "test": ([0, 1, 3], on_test),
+    }
+    for split, (users, found) in runs.items():
+        for config, values in found:
+            per_user = pd.DataFrame({"ndcg@20": values, "recall@20": values}, index=users)
+            key = replace(KEY, config=config, held_out=split)
+            RunStore(tmp_path).save(key, replace(RUN, config=config, per_user=per_user))
+    ((_, carry),) = carried(tmp_path)
+    assert carry == pytest.approx(0.75**0.5, rel=1e-5)

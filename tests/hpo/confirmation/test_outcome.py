@@ -139,6 +139,15 @@ def test_a_curve_that_still_rises_is_a_caveat(curve: dict[int, float], says: boo
     assert found == ([(CaveatKind.CURVE_RISES, "B tuned", facts)] if says else [])
 
 
+@pytest.mark.parametrize(("second", "percent"), [(0.198, 2.0), (0.19, None)])
+def test_the_rise_of_a_curve_is_its_mean_over_seeds(second: float, percent: float | None):
+    """The curve of the first seed rises by 5 %, that of the second one falls by 1 % or by 5 %."""
+    curves = {0: {1: 0.1, 2: 0.2, 3: 0.21}, 1: {1: 0.1, 2: 0.2, 3: second}}
+    chosen = Finalist(0, CONFIG, 0.0, {0: {"ndcg@20": 1.0}, 1: {"ndcg@20": 1.0}}, curves=curves)
+    found = [facts["percent"] for _, _, facts in of_kinds(warned(chosen), CaveatKind.CURVE_RISES)]
+    assert found == ([pytest.approx(percent)] if percent else [])
+
+
 @pytest.mark.parametrize(
     ("epochs", "value", "says"), [(40, 0.103, True), (40, 0.1019, False), (20, 0.1019, True), (10, 0.2, False)]
 )

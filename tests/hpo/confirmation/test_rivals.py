@@ -46,6 +46,8 @@ def test_a_rival_with_fewer_seeds_gets_a_label_and_no_verdict(place: Place, fail
     outcome = confirmed(place)
     seeds = {method.label.split()[0]: list(method.by_seed) for method in outcome.methods}
     assert seeds == {"MML": [201, 202], "CCL": [201, 202], "BSL": [201]}
+    validated = {label.split()[0]: [list(each.by_seed) for each in found] for label, found in outcome.validated.items()}
+    assert (validated["CCL"], validated["BSL"]) == ([[101, 102]], [[101]])
     bsl = next(comparison for comparison in outcome.comparisons if comparison.rival.startswith("BSL"))
     assert bsl.rival.endswith("(1 seed, not 2)")
     assert bsl.word is Word.NO_VERDICT

@@ -17,16 +17,18 @@ from hpo.cli.context import existing_workspace
 from hpo.cli.flags import add_location_arguments, add_study_arguments
 from hpo.confirmation.caveats import CaveatKind
 from hpo.confirmation.outcome import Confirmation
-from hpo.confirmation.results import Finalist, Method
-from hpo.confirmation.searches import Search, Searches, Unusable
+from hpo.confirmation.results import Finalist, Method, SearchCost
+from hpo.confirmation.searches import Found, Search, Searches, Unusable, of_winner, same_budget
 from hpo.confirmation.statistics import Word
 from hpo.reporting.export import export_confirmed
 from hpo.reporting.figures import CURVES, SHAPE, pictures
 from hpo.storage.open import open_storage
 from hpo.study.stored import stored_spec
+from trainers import TrainConfig
 from trainers.yaml_files import read_yaml
 
 from ..conftest import Place, draw_nothing, make_place
+from ..given_curves import spec
 from ..outcomes import CONFIG, MML_OF_YELP, confirmed, facts, files, labels, opened, stored_runs
 
 NAMES = ["tiny_mml", "tiny_mml-search2", "tiny_mml-search3"]
@@ -86,6 +88,12 @@ def test_a_method_is_the_mean_of_its_searches_with_their_own_seeds(searched_once
     assert ours.mean("ndcg@20") == pytest.approx(sum(means) / 3)
     by_seed = [sorted(finalist.by_seed) for finalist in outcome.finalists]
     assert sorted(map(str, by_seed)) == sorted(map(str, ([101, 102], [1101, 1102], [2101, 2102]) * (len(by_seed) // 3)))
+
+
+def test_a_baseline_that_starts_at_random_has_as_many_seeds_as_a_method_has_searches(searched_once: Place):
+    """Three searches have two seeds each, so ours has three repeats."""
+    by_seed = {baseline.name: [*baseline.by_seed] for baseline in confirmed(searched_once).baselines}
+    assert by_seed["ials"] == [201, 202, 203]
 
 
 def test_published_configs_are_validated_with_the_seeds_of_all_searches(searched_once: Place):
@@ -235,6 +243,24 @@ def test_searches_are_continued_and_confirmed_later(place: Place, fails: Callabl
     long = "x" * 95
     assert "a study's name must have 1 to 100" in fails(place.run(*few, "--searches", "2", "--study-name", long))
     assert long not in stored_studies(place)
+
+
+@pytest.mark.parametrize(("trials", "same"), [(89, False), (90, True), (100, True), (110, True), (111, False)])
+def test_budgets_within_a_tenth_count_as_equal(trials: int, same: bool):
+    assert same_budget(trials, 100) == same
+
+
+def test_a_config_is_that_of_a_method_only_if_every_search_found_it():
+    other = CONFIG.replace(learning_rate=2 * CONFIG.learning_rate)
+
+    def found(*configs: TrainConfig) -> list[Found]:
+        finalists = [[Finalist(0, config, 0.1, {1: {"ndcg@20": 0.1}})] for config in configs]
+        cost, search = SearchCost(trials=1), Search(spec(1), optuna.create_study())
+        return [Found(search, cost, each) for each in finalists]
+
+    assert of_winner(CONFIG, found(CONFIG, CONFIG.replace(seed=7)), "ndcg@20"), "seeds differ between searches"
+    assert not of_winner(CONFIG, found(CONFIG, other), "ndcg@20")
+    assert not of_winner(CONFIG, found(other, CONFIG), "ndcg@20")
 
 
 def test_a_repeat_is_unusable_if_all_its_finalists_diverge(searched_once: Place):

@@ -67,11 +67,19 @@ def test_a_p_below_the_range_of_the_resamples_comes_from_students_t():
     """100 users have mean 1 and sd 1: t is about 10. 4,000 resamples cannot give a p below 2 / 4001."""
     users = np.tile([0.0, 2.0], 50)
     evidence = over_users([users])[0]
-    assert evidence.p == pytest.approx(2 * stats.t(99).sf(1.0 / evidence.error))
-    assert evidence.p < 1e-12
+    assert evidence.p == pytest.approx(2 * stats.t(99).sf(1.0 / evidence.error), rel=1e-6, abs=0.0)
+    assert 0.0 < evidence.p < 1e-12
     weak = over_users([users - 0.75])[0]  # t is about 2.5: some resamples are below zero
     assert 2 / 4001 < weak.p < 0.05
     assert over_users([np.full(50, 0.5)])[0].p == pytest.approx(2 / 4001), "all users are equal"
+
+
+def test_students_t_of_few_users_has_one_degree_of_freedom_less_than_users():
+    """20 users have mean 1 and sd 1: the error is about sqrt(1 / 20), t is about 4.5, and no resample is below zero."""
+    (evidence,) = over_users([np.tile([0.0, 2.0], 10)])
+    assert evidence.error == pytest.approx(20**-0.5, rel=0.05)
+    assert evidence.p == pytest.approx(2 * stats.t(19).sf(1.0 / evidence.error), rel=1e-6, abs=0.0)
+    assert 1e-4 < evidence.p < 2 / 4001
 
 
 @pytest.mark.parametrize("scale", [1e-90, 1e80])
@@ -235,6 +243,24 @@ def test_methods_with_different_users_are_refused():
         compare(measured("a", [1.0, 2.0, 3.0], [1.0, 2.0]), [measured("b", [1.0, 2.0], [1.0, 2.0])])
 
 
+def test_many_rivals_are_compared_in_parts_with_the_same_result(monkeypatch: pytest.MonkeyPatch):
+    rng = np.random.default_rng(8)
+    ours, *rivals = (measured(name, rng.uniform(0.0, 1.0, 50), rng.uniform(0.0, 1.0, 3)) for name in "abcdef")
+    whole = compare(ours, rivals, 100)
+    assert [one.rival for one in whole] == [*"bcdef"]
+    for at_once in (49, 100):  # differences: one pair at once, and two
+        monkeypatch.setattr("hpo.confirmation.statistics.AT_ONCE", at_once)
+        assert compare(ours, rivals, 100) == whole
+
+
+def test_a_rival_that_cannot_be_judged_does_not_raise_the_detectable_effect():
+    users = np.random.default_rng(9).uniform(0.0, 1.0, 50)
+    ours, rival, other = (measured(name, users, [0.5, 0.52, 0.51]) for name in "abc")
+    alone = compare(ours, [rival], 100)[0].detectable
+    assert compare(ours, [rival, measured("one seed", users, [0.5])], 100)[0].detectable == alone
+    assert compare(ours, [rival, other], 100)[0].detectable > alone
+
+
 def test_all_pairs_are_one_family_and_the_higher_mean_comes_first():
     rng = np.random.default_rng(4)
     base = rng.uniform(0.2, 0.6, 500)
@@ -286,6 +312,17 @@ def test_wrong_verdicts_stay_below_five_percent():
     assert sum(result.word != Word.UNDECIDED for result in results) <= band
     assert sum(result.users.p <= 0.05 for result in results) > band, "a test over users alone is wrong too often"
     assert sum(result.runs.p <= 0.05 for result in results if result.runs) > band, "so is a test over seeds alone"
+
+
+def test_few_wrong_verdicts_with_40_users_and_three_runs():
+    """200 true null hypotheses. All users of a run share its luck. The limit is twice the level."""
+    rng, wrong = np.random.default_rng(0), 0
+    for _ in range(200):
+        level = rng.beta(2.0, 5.0, 40)
+        runs = level + rng.normal(0.0, 0.05, (2, 1, 40)) + rng.normal(0.0, 0.02, (2, 3, 40)) + rng.normal(0.0, 0.01, (2, 3, 1))
+        (found,) = compare_all([measured(name, one.mean(0), one.mean(1)) for name, one in zip("ab", runs, strict=True)], 400)
+        wrong += found.word is Word.BETTER
+    assert 0 < wrong <= 20
 
 
 def test_a_true_difference_of_one_percent_is_found():

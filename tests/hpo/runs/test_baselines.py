@@ -124,6 +124,20 @@ def test_figures_are_kept_and_are_those_of_the_points(tmp_path: Path):
     assert len([*(tmp_path / "baselines").glob("*.json")]) == 2, "other points are another record"
 
 
+@pytest.mark.parametrize("version", ["BASELINE_VERSION", "FIGURES_VERSION"])
+def test_a_higher_version_makes_points_and_figures_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str):
+    def made_now() -> list[str]:
+        bars = Bars()
+        runs = made(tmp_path, bars)
+        runs.measure(runs.tune("item_knn", 2, SEEN, VALIDATION), SEEN, HELD_OUT)
+        return bars.finished
+
+    everything = ["validation, item_knn", "test, item_knn, baseline"]
+    assert (made_now(), made_now()) == (everything, [])
+    monkeypatch.setattr(baselines, version, getattr(baselines, version) + 1)
+    assert (made_now(), made_now()) == (everything, [])
+
+
 def test_a_baseline_that_starts_at_random_is_fitted_with_each_seed(tmp_path: Path):
     tuned = made(tmp_path).tune("ials", 1, SEEN, VALIDATION)
     found = made(tmp_path).measure(tuned, SEEN, HELD_OUT)

@@ -14,13 +14,13 @@ import pytest
 
 from hpo.runs import provenance
 from hpo.runs.store import FinishedRun, RunKey, RunStore
-from hpo.runs.train import FullRuns
+from hpo.runs.train import CHECKPOINTS, FullRuns
 from hpo.runtime.signals import Stopper
 from trainers import Interactions, TrainConfig, evaluate, hold_out
 from trainers.early_stopping import Plateau
 from trainers.engines import EngineChoice, EpochResult, make_engine
 from trainers.engines.protocol import every
-from trainers.errors import OutOfMemory
+from trainers.errors import InputError, OutOfMemory
 from trainers.stopping import Stopped, never
 from trainers.train import Run
 
@@ -73,7 +73,7 @@ class Bars:
 
 def test_a_stop_keeps_finished_runs_and_the_next_call_trains_the_others(tmp_path: Path):
     configs = {name: CONFIG.replace(seed=seed) for seed, name in enumerate("abc")}
-    keys = {name: RunKey(one, SEEN.checksum, HELD_OUT.checksum, "torch", "cpu", METRICS) for name, one in configs.items()}
+    keys = {name: key_of(one) for name, one in configs.items()}
     bars, store = Bars(), RunStore(tmp_path)
     runs = FullRuns(store, bars, Stopper(deserted=lambda: "b" in bars.advanced), METRICS)
     with pytest.raises(Stopped):
@@ -277,11 +277,48 @@ def test_early_stopping_in_sittings_equals_an_unbroken_run(tmp_path: Path):
     assert without_times(broken[0]) == without_times(unbroken[0])
 
 
-def test_a_run_does_not_continue_from_a_checkpoint_with_another_curve(tmp_path: Path, caplog: pytest.LogCaptureFixture):
-    bars, store = Bars(), RunStore(tmp_path / "b")
+def stopped_after_three_epochs(store: RunStore) -> None:
+    bars = Bars()
     stopped = FullRuns(store, bars, Stopper(deserted=lambda: len(bars.advanced) >= 3), METRICS)
     with pytest.raises(Stopped):
         stopped.train({"x": LONG}, CHOICE, SEEN, HELD_OUT)
+
+
+def test_a_run_does_not_continue_from_a_checkpoint_with_another_curve(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    store = RunStore(tmp_path / "b")
+    stopped_after_three_epochs(store)
     found = FullRuns(store, Bars(), Stopper(), METRICS).train({"x": LONG}, CHOICE, SEEN, HELD_OUT, curve_every=2)
     assert "has another curve_every" in caplog.text
     assert list(found[0].curve) == [2, 4, 6, 8]
+
+
+def test_a_run_does_not_continue_from_a_checkpoint_of_another_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    store = RunStore(tmp_path / "b")
+    stopped_after_three_epochs(store)
+    monkeypatch.setattr("trainers.engines.resources.device_name", lambda device: "another")
+    FullRuns(store, Bars(), Stopper(), METRICS).train({"x": LONG}, CHOICE, SEEN, HELD_OUT)
+    assert "has another machine; x starts without it" in caplog.text
+
+
+def key_of(config: TrainConfig) -> RunKey:
+    return RunKey(config, SEEN.checksum, HELD_OUT.checksum, "torch", "cpu", METRICS)
+
+
+def test_a_checkpoint_that_was_left_beside_a_finished_run_is_removed(tmp_path: Path):
+    """A process was killed after it stored the run."""
+    run_of(tmp_path, METRICS)
+    left = tmp_path / CHECKPOINTS / f"{key_of(CONFIG).digest()}.npz"
+    left.parent.mkdir()
+    left.write_bytes(b"left")
+    run_of(tmp_path, METRICS)
+    assert not left.exists()
+
+
+def test_a_stored_run_of_other_users_is_refused(tmp_path: Path):
+    run = run_of(tmp_path, METRICS)
+    assert run.per_user is not None
+    RunStore(tmp_path).save(key_of(CONFIG), replace(run, per_user=run.per_user.iloc[:-1]))
+    with pytest.raises(InputError, match="its table has other users than the split"):
+        run_of(tmp_path, METRICS)

@@ -81,6 +81,8 @@ def test_a_process_of_another_machine_is_dead_only_when_stale(study: optuna.Stud
     trial = running(study, {**this_worker(), "host": "elsewhere", "pid": 1})
     assert not is_dead(trial, later(1.9), stale_hours=2.0)
     assert is_dead(trial, later(2.1), stale_hours=2.0)
+    assert not is_dead(trial, later(-1.9), stale_hours=2.0)
+    assert is_dead(trial, later(-2.1), stale_hours=2.0), "the clock of one machine is wrong"
 
 
 def test_a_clone_of_this_machine_is_another_machine(study: optuna.Study):

@@ -13,7 +13,7 @@ from optuna.trial import TrialState
 
 from hpo.runtime.process import SearchFailed
 from hpo.runtime.signals import Stopper
-from hpo.search.claims import reap, this_worker
+from hpo.search.claims import CLAIM_SECONDS, reap, this_worker
 from hpo.search.scheduler import Scheduler
 from hpo.study.attributes import (
     FAILURE,
@@ -241,6 +241,23 @@ def test_a_published_config_that_two_processes_queued_runs_once():
     assert states(study).count(TrialState.COMPLETE) == 3
 
 
+def test_a_search_ends_only_when_no_trial_is_unsigned(monkeypatch: pytest.MonkeyPatch):
+    """The worker of a further trial was killed before it signed it. The search has its budget, and requeues it all the same."""
+    of, study = spec(1), optuna.create_study(direction="maximize")
+    scheduler(of, GivenCurves(1, by_margin), study).run()
+    study.ask()
+    loop, now = scheduler(of, GivenCurves(1, by_margin), study), [1000.0]
+
+    def wait(seconds: float) -> None:
+        now[0] += seconds
+
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(loop.stopper, "wait", wait)
+    loop.run()
+    assert states(study) == [TrialState.COMPLETE, TrialState.FAIL, TrialState.WAITING]
+    assert CLAIM_SECONDS < now[0] - 1000.0 < 2 * CLAIM_SECONDS
+
+
 def test_waiting_for_another_machine_gives_one_message(caplog: pytest.LogCaptureFixture):
     of, study = spec(1), optuna.create_study(direction="maximize")
     study.ask().set_user_attr(WORKER, {**this_worker(), "host": "elsewhere"})
@@ -282,7 +299,11 @@ def test_out_of_memory_halves_the_lanes_and_trains_the_same_trials(caplog: pytes
 
 
 def test_trials_that_lose_their_lanes_later_report_each_epoch_once(recwarn: pytest.WarningsRecorder):
-    """They train again from the first epoch and get the same values."""
+    """They train again from the first epoch and get the same values.
+
+    The pruner looks at epoch 2 only, when no trial is complete. Later the two best ones are: it must not look again.
+    """
+    of = spec(4, name="median", n_startup_trials=1, n_warmup_steps=2, interval_steps=4)
     engine = SmallDevice(4, fit=4)
 
     def curve(config: TrainConfig, epoch: int) -> float:
@@ -291,13 +312,17 @@ def test_trials_that_lose_their_lanes_later_report_each_epoch_once(recwarn: pyte
         return by_margin(config, epoch)
 
     engine.curve = curve
-    loop = scheduler(spec(4), engine)
-    loop.run()
-    for trial in loop.study.trials:
+    with_loss, without = (optuna.create_study(direction="maximize") for _ in range(2))
+    for study, one in ((with_loss, engine), (without, GivenCurves(4, by_margin))):
+        for margin in (0.9, 0.8, 0.4, 0.3):
+            study.enqueue_trial({"margin": margin, "negative_weight": 100.0})
+        scheduler(of, one, study).run()
+    assert states(with_loss) == states(without) == [TrialState.COMPLETE] * 4
+    for trial in with_loss.trials:
         margin = trial.params["margin"]
         assert trial.intermediate_values == pytest.approx({epoch: margin * epoch for epoch in range(1, 5)})
         assert trial.user_attrs["epochs_trained"] == 4
-    assert sum(trial.user_attrs["train_seconds"] for trial in loop.study.trials) == 4 * (4 + 2) * 0.5, "lost epochs count"
+    assert sum(trial.user_attrs["train_seconds"] for trial in with_loss.trials) == 4 * (4 + 2) * 0.5, "lost epochs count"
     assert not recwarn.list
 
 

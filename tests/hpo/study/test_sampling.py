@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import optuna
 import pytest
 from optuna.trial import TrialState
@@ -132,29 +134,69 @@ def test_workers_that_ask_at_once_draw_different_points():
     assert len({tuple(params.values()) for params in asked}) == 3
 
 
-@pytest.mark.parametrize("name", ["median", "percentile", "none"])
-def test_pruners_have_their_percentile(name: str):
-    pruner = make_pruner(PrunerSpec.model_validate({"name": name, "percentile": 60.0}), 30)
-    expected = {"median": 50.0, "percentile": 60.0, "none": None}[name]
-    assert getattr(getattr(pruner, "_pruner", None), "_percentile", None) == expected
+@pytest.mark.parametrize("name", ["tpe", "random", "qmc", "gp"])
+def test_the_seed_of_a_search_decides_its_proposals(name: str):
+    """A repeat of a search has a seed that is 1000 higher. Trials 3 and 4 are no longer random with `tpe` and `gp`."""
+
+    def proposals(seed: int) -> list[dict[str, float]]:
+        of = spec(1).override({"search.seed": seed, "search.sampler.name": name, "search.sampler.n_startup_trials": 2})
+        return drawn(optuna.create_study(sampler=make_sampler(of.search), direction="maximize"), of, 4)
+
+    first, repeat = proposals(0), proposals(1000)
+    assert proposals(0) == first
+    assert all(one != other for one, other in zip(first, repeat, strict=True))
 
 
+@pytest.mark.parametrize("name", ["tpe", "gp"])
+@pytest.mark.parametrize(("startup", "lanes"), [(3, 1), (1, 3)])
+def test_a_sampler_learns_after_the_random_trials_of_the_plan_and_of_each_lane(name: str, startup: int, lanes: int):
+    """Three trials are random. Two starts in a queue are no random trials."""
+    found = {}
+    for sampler in (name, "random"):
+        of = spec(1).override({"search.sampler.name": sampler, "search.sampler.n_startup_trials": startup})
+        study = optuna.create_study(sampler=make_sampler(of.search, lanes), direction="maximize")
+        for number, margin in enumerate((0.2, 0.9)):
+            study.enqueue_trial({"margin": margin, "negative_weight": 50.0}, user_attrs={START_MARK: str(number)})
+        found[sampler] = drawn(study, of, 2 + 3 + 1)
+    assert found[name][:5] == found["random"][:5]
+    assert found[name][5] != found["random"][5]
+
+
+@pytest.mark.parametrize(("name", "lowest"), [("median", 3.0), ("percentile", 2.6), ("none", 0.0)])
+def test_a_pruner_ends_trials_below_its_percentile(name: str, lowest: float):
+    """The others have 1, 2, 3, 4 and 5. The best 60 percent of them begin at 1 + .4 * 4 = 2.6, the better half at 3."""
+    pruner = make_pruner(PrunerSpec.model_validate({"name": name, "percentile": 60.0, "n_warmup_steps": 3}), 30)
+    study = optuna.create_study(direction="maximize", pruner=pruner)
+    for value in (2.0, 5.0, 1.0, 3.0, 4.0):
+        study.add_trial(optuna.create_trial(value=value, intermediate_values={3: value}))
+    for value in (0.5, 2.5, 2.7, 2.9, 3.1, 6.0):
+        trial = study.ask()
+        trial.report(value, 3)
+        assert trial.should_prune() == (value < lowest), value
+
+
+@pytest.mark.parametrize(("name", "n_min_trials"), [("median", 1), ("median", 2), ("percentile", 1), ("percentile", 2)])
 @pytest.mark.parametrize(("warmup", "interval"), [(0, 1), (0, 4), (1, 1), (1, 3), (3, 4), (5, 2), (8, 4), (9, 1), (10, 2)])
-def test_trials_are_evaluated_at_the_epochs_at_which_optuna_prunes(warmup: int, interval: int):
+def test_trials_are_evaluated_at_the_epochs_at_which_optuna_prunes(name: str, n_min_trials: int, warmup: int, interval: int):
     """Optuna would prune the worst trial at these epochs. It reports either only these or all epochs.
 
-    Without a warm-up Optuna also prunes at the very first report.
+    Without a warm-up Optuna also prunes at the very first report. With too few other values at an epoch it prunes nothing.
     """
     epochs = 10
-    plan = spec(1, epochs, n_startup_trials=1, n_min_trials=1, n_warmup_steps=warmup, interval_steps=interval).search
+    when = {"n_warmup_steps": warmup, "interval_steps": interval}
+    plan = spec(1, epochs, name=name, n_startup_trials=1, n_min_trials=n_min_trials, **when).search
     study = optuna.create_study(direction="maximize", pruner=make_pruner(plan.pruner, epochs))
     steps, looks = range(1, epochs), list(plan.evaluate_at)
-    study.add_trial(optuna.create_trial(value=1.0, intermediate_values=dict.fromkeys(steps, 1.0)))
-    found = []
-    for reported in (looks, steps):
+
+    def pruned_at(reported: Iterable[int]) -> list[int]:
         trial, pruned = study.ask(), []
         for epoch in reported:
             trial.report(0.0, epoch)
             pruned += [epoch] if trial.should_prune() else []
-        found.append(pruned)
-    assert found == [looks, sorted({*looks} | ({1} if warmup == 0 else set()))]
+        return pruned
+
+    for others in range(1, n_min_trials + 1):
+        study.add_trial(optuna.create_trial(value=1.0, intermediate_values=dict.fromkeys(steps, 1.0)))
+        enough = others == n_min_trials
+        assert pruned_at(looks) == (looks if enough else [])
+        assert pruned_at(steps) == (sorted({*looks} | ({1} if warmup == 0 else set())) if enough else [])

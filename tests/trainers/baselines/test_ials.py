@@ -8,6 +8,7 @@ import torch
 
 from trainers import hold_out
 from trainers.baselines import IALS, ItemKNN, MostPopular, RP3beta
+from trainers.baselines.ials import ENTRIES
 from trainers.errors import InputError
 from trainers.metrics.accuracy import evaluate_lists
 
@@ -41,8 +42,10 @@ def test_turns_lower_the_objective() -> None:
     assert values[0] > values[-1]
 
 
-def test_rows_of_any_length_solve_their_equations() -> None:
-    """Blocks have one or many rows. A row without interactions is 0."""
+@pytest.mark.parametrize("entries", [1, 200, ENTRIES])
+def test_rows_of_any_length_solve_their_equations(monkeypatch: pytest.MonkeyPatch, entries: int) -> None:
+    """Blocks have one row, about five rows, or all. A row without interactions is 0."""
+    monkeypatch.setattr("trainers.baselines.ials.ENTRIES", entries)
     rng = np.random.default_rng(2)
     seen = random_pairs(rng, 50, 30, 400)
     x, other = dense(seen), rng.normal(size=(30, 6)).astype(np.float32)

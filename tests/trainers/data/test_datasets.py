@@ -142,6 +142,14 @@ class TestOwnData:
         datasets._read_version.cache_clear()
         assert load_test(str(path)).checksum == test.checksum, "deterministic"
 
+    def test_users_whose_only_test_item_has_no_training_pair_are_not_test_users(self, tmp_path: Path) -> None:
+        """The last item of each user is held out. Item 7 of user 2 is in no other line."""
+        path = folder(tmp_path, own_txt="0 1 2 3\n1 1 3 2\n2 2 3 7\n") / "own.txt"
+        dataset = load_dataset(str(path), format="lines", ordered=True, test={"name": "leave_one_out"})
+        test = read_test(dataset)
+        assert dataset.item_ids[test.pairs.items].tolist() == [3, 2]
+        assert (test.facts.pairs, test.facts.users, test.facts.unknown, test.facts.kept_users) == (3, 3, 1, 2)
+
     def test_an_edited_file_is_read_again(self, tmp_path: Path) -> None:
         at = folder(tmp_path / "own", train_txt=TRAIN, test_txt=TEST)
         assert len(load_dataset(str(at)).train) == 5

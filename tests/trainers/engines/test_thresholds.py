@@ -89,14 +89,22 @@ def test_drrl_thresholds_descend_by_the_sum_of_a_users_rows():
     assert by_hand[1] == 0.05, "user 1 has no row"
 
 
-def test_talos_thresholds_move_by_adam():
-    """With the same gradient twice, each step is about the rate. Thresholds of users without a row do not move."""
-    kept = Thresholds(Talos(temperature=0.1, k=1, threshold_rate=1e-3), 5, 6)
+@pytest.mark.parametrize(("k", "moves"), [(1, [1, 0, 0, 1, 0]), (5, [0, 0, 0, -1, 0])])
+def test_talos_thresholds_move_downhill_by_adam(k: int, moves: list[int]):
+    """With the same slope twice, each step is about the rate. The thresholds of users without a row do not move.
+
+    The slope is (k - 6) / 6 for each score above the threshold 0, and k / 6 for each one below: k of the six items shall be
+    above. The three negatives stand for all items that the user has not seen. For user 0 five items are above.
+    """
+    step, slopes = a_step(), np.zeros(5, np.int64)
+    for user, seen, row in zip(USERS, own_by_hand(step), NEGATIVE, strict=True):
+        each = np.where(np.array([*seen, *row]) > 0.0, k - 6, k)
+        slopes[user] += 3 * each[: len(seen)].sum() + (6 - len(seen)) * each[len(seen) :].sum()
+    assert np.sign(-slopes).tolist() == moves
+    kept = Thresholds(Talos(temperature=0.1, k=k, threshold_rate=1e-3), 5, 6)
     for _ in range(2):
-        kept.update(a_step(), scores_of(kept, a_step()), SEEN)
-    moved = kept.values.tolist()
-    assert [abs(moved[user]) for user in (0, 3)] == pytest.approx([2e-3] * 2, rel=1e-3)
-    assert [moved[user] for user in (1, 2, 4)] == [0.0] * 3
+        kept.update(step, scores_of(kept, step), SEEN)
+    assert kept.values.tolist() == pytest.approx([2e-3 * move for move in moves], rel=1e-3, abs=1e-9)
 
 
 def test_mawu_margins_of_users_and_items_move_together_up_to_1():
