@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, ClassVar
@@ -29,8 +28,6 @@ from trainers.data.facts import DataFacts, TestFacts
 from trainers.data.options import ValidationSplit
 from trainers.errors import InputError
 from trainers.validation import SETTINGS
-
-log = logging.getLogger(__name__)
 
 CONFIRM = "confirm.yaml"
 REMEDY = "delete it and run hpo.confirm again; finished runs are kept"
@@ -235,10 +232,11 @@ class Confirmation(Result):
 
 
 def confirmation(folder: Path, study: optuna.Study) -> Confirmation | None:
-    """The confirm.yaml in a study's folder; None if there is none, or if it belongs to another study or is damaged.
+    """The confirm.yaml in a study's folder; None if there is none.
 
     Raises:
-        InputError: the study has no definition, or a damaged one.
+        InputError: it cannot be read, or belongs to another study: nothing may be written as if the study were not confirmed.
+            Or the study has no definition, or a damaged one.
     """
     path = folder / CONFIRM
     if not path.exists():
@@ -246,11 +244,9 @@ def confirmation(folder: Path, study: optuna.Study) -> Confirmation | None:
     try:
         found = Confirmation.read(path)
     except InputError as error:
-        log.warning("%s; until then the study counts as not confirmed", error)
-        return None
+        raise InputError(f"{str(error).removesuffix(f'; {REMEDY}')}; {REMEDY}") from None
     ours = stored_definition(study.study_name, study.user_attrs)
     is_same = (found.study, found.study_id) == (study.study_name, study.user_attrs.get(STUDY_ID))  # a copy has the id
     if not is_same or differences(found.definition, ours):
-        log.warning("%s belongs to another study, %s, and is not shown; run hpo.confirm to replace it", path, found.study)
-        return None
+        raise InputError(f"{path}: must be of study {study.study_name!r}, and is of another one, {found.study!r}; {REMEDY}")
     return found

@@ -59,7 +59,7 @@ class Overview:
         study: its trials, which are only read.
         cost: the cost of the search so far.
         best: the complete trial with the highest value; None if no trial is complete.
-        confirmed: the outcome of confirm; None if there is none, or if it is damaged or belongs to another study.
+        confirmed: the outcome of confirm; None if there is none.
     """
 
     spec: StudySpec
@@ -70,7 +70,11 @@ class Overview:
 
     @classmethod
     def of(cls, spec: StudySpec, study: optuna.Study, folder: Path) -> Overview:
-        """The overview of a study whose results lie in `folder`."""
+        """The overview of a study whose results lie in `folder`.
+
+        Raises:
+            InputError: see `confirmation`.
+        """
         best = best_trials(study, 1)
         return cls(spec, study, search_cost(study), best[0] if best else None, confirmation(folder, study))
 
