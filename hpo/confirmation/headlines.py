@@ -19,7 +19,8 @@ def headline(comparison: Comparison, repeats: Repeats | None = None) -> str:
     """One comparison in plain words, such as `MML tuned is better than BSL tuned: +2.1 % (95 % interval +1.0 to +3.2 %)`."""
     ours, rival, word = comparison.ours, comparison.rival, comparison.word
     change, span = shown(comparison, comparison.difference), interval(comparison, comparison.both or comparison.users)
-    figures = f"{change} (95 % interval {span})"
+    over = " over users" if comparison.both is None else ""
+    figures = f"{change} (95 % interval{over} {span})"
     if word is Word.NO_VERDICT:
         few = any(1 < searches < MIN_SEARCHES for searches in comparison.searches)
         return f"{'Two searches are' if few else 'One seed is'} too few to compare {ours} with {rival}: {figures}"
