@@ -187,7 +187,7 @@ def _export_method(work: Workspace, outcome: Confirmation, name: str, method: Me
         "validation": found.by_seed[found.config.seed],
         "validation_by_seed": found.by_seed,
         "test_by_seed": method.of_search(found.search),
-        "citation": citation(work, method.search.trials, method, outcome.provenance),
+        "citation": citation(work, method.search.trials, method, outcome.provenance, outcome.caveats),
     }
     return _write_config(work, outcome.study_id, name, found.config, facts, engine_for(found.config, work.choice))
 
