@@ -15,6 +15,7 @@ from hpo.cli.session import as_arguments, printed
 from hpo.confirmation.league_records import pair_records, records
 from hpo.confirmation.outcome import Confirmation
 from hpo.confirmation.results import mean_and_sd
+from hpo.confirmation.spread import decimals
 from hpo.pipeline import show
 from hpo.reporting.dashboard_sync import publish
 from hpo.reporting.export import trials_table
@@ -205,8 +206,13 @@ class Verdict:
     def _repr_html_(self) -> str:
         """HTML for a notebook."""
         objective, league = self.confirmed.objective, self.league
-        shown = self.table if league is None else league[[objective, "low", "high", f"validation {objective}", "groups"]]
-        parts = [shown.to_html(float_format="{:.4f}".format, na_rep="")]
+        if league is None:
+            shown, found = self.table, self.table.filter(regex="^sd ").to_numpy(float).ravel()
+        else:
+            shown = league[[objective, "low", "high", f"validation {objective}", "groups"]]
+            found = (league["high"] - league["low"]).to_numpy(float) / 2
+        digits = decimals(found[found > 0].tolist())
+        parts = [shown.to_html(float_format=f"{{:.{digits}f}}".format, na_rep="")]
         for heading, lines in (("", self.statements), (CAVEATS_TITLE, self.caveats)):
             listed = "".join(f"<li>{escape(line)}</li>" for line in lines)
             parts.append(f"{f'<p>{heading}</p>' if heading else ''}<ul>{listed}</ul>" if lines else "")

@@ -12,7 +12,8 @@ from pydantic import BaseModel, Field
 from hpo.confirmation.caveats import Caveat
 from hpo.confirmation.headlines import headlines, winner_headline
 from hpo.confirmation.league import League
-from hpo.confirmation.results import Finalist, Method, chosen_of, highest, mean_and_sd, mean_sd
+from hpo.confirmation.results import Finalist, Method, chosen_of, highest, mean_and_sd, over_searches
+from hpo.confirmation.spread import Figure, column, spread_said
 from hpo.confirmation.standings import Standings
 from hpo.confirmation.statements import baseline_said, percent_said, statements, tuning_said, winner_said
 from hpo.confirmation.statistics import Comparison
@@ -158,21 +159,32 @@ class Confirmation(Result):
 
     def rows(self) -> list[list[str]]:
         """Cells of the comparison table: method, `mean ± sd` per metric, our lead over it."""
-        return [self._row(method) for method in self.methods] + [
-            [one.label, *self.figures(one), self._lead_over(one.metrics[self.objective])] for one in self.baselines
-        ]
+        leads = [*map(self._lead, self.methods), *(self._lead_over(one.metrics[self.objective]) for one in self.baselines)]
+        return [[label, *cells, lead] for label, cells, lead in zip(self.labels, self.cells(), leads, strict=True)]
 
-    def _row(self, method: Method) -> list[str]:
-        if method.failure:
-            return [method.label, *("diverged" for _ in self.table_metrics), ""]
-        return [method.label, *(method.figure(metric) for metric in self.table_metrics), self._lead(method)]
+    @property
+    def labels(self) -> list[str]:
+        """The labels of the methods and then of the baselines."""
+        return [*(one.label for one in self.methods), *(one.label for one in self.baselines)]
 
-    def figures(self, baseline: BaselineResult) -> list[str]:
-        """Cells of a baseline, one for each metric of the table; with the standard deviation over its seeds, if it has some."""
-        return [mean_sd(*mean_and_sd(baseline.values(metric))) for metric in self.table_metrics]
+    def cells(self) -> list[list[str]]:
+        """`mean ± sd` of each method and then of each baseline, in each metric of the table."""
+        return [[*cells] for cells in zip(*(column(self._figures(metric)) for metric in self.table_metrics), strict=True)]
+
+    def _figures(self, metric: str) -> list[Figure | None]:
+        """(mean, sd) of each method and then of each baseline; None for a method that diverged."""
+        trained = [None if one.failure else over_searches(one.values(metric)) for one in self.methods]
+        return [*trained, *(mean_and_sd(one.values(metric)) for one in self.baselines)]
+
+    def spread(self) -> str:
+        """What the ± in the table is; empty if it has none."""
+        figures = zip(self.labels, self._figures(self.objective), strict=True)
+        shown = [label for label, figure in figures if figure and figure[1] is not None]
+        several = [one.label for one in self.methods if len(one.searches) > 1 and one.label in shown]
+        return spread_said({"between searches": several, "over seeds": [one for one in shown if one not in several]})
 
     def _lead(self, method: Method) -> str:
-        return "" if method is self.methods[0] else self._lead_over(method.mean(self.objective))
+        return "" if method is self.methods[0] or method.failure else self._lead_over(method.mean(self.objective))
 
     def _lead_over(self, theirs: float) -> str:
         """The lead of our method over a figure of the objective."""
@@ -185,21 +197,20 @@ class Confirmation(Result):
         """Cells for each search, of methods with several searches: method, study, the trial that stage 1 chose, the objective
         on validation and on test, and whether it is the method's best search on validation.
         """
-        return [
-            [method.label, *cells]
-            for method in self.methods
-            if len(method.searches) > 1
-            for cells in self._searches_of(method, self.validated[method.label])
-        ]
+        several = [method for method in self.methods if len(method.searches) > 1]
+        found = [each for method in several for each in self._searches_of(method, self.validated[method.label])]
+        tests = column([figure for _, figure, _ in found])
+        return [[*before, test, best] for (before, _, best), test in zip(found, tests, strict=True)]
 
-    def _searches_of(self, method: Method, finalists: Sequence[Finalist]) -> Iterator[list[str]]:
+    def _searches_of(self, method: Method, finalists: Sequence[Finalist]) -> Iterator[tuple[list[str], Figure | None, str]]:
+        """For each search the cells before its figure on test, that figure, and the cell after it."""
         best = highest(finalists, self.objective, method.label)
         for search in method.searches:
             chosen = next(one for one in finalists if (one.search, one.trial) == (search.number, search.trial))
             values = [method.by_seed[seed][self.objective] for seed in search.seeds if method.by_seed[seed]]
-            test = mean_sd(*mean_and_sd(values)) if len(values) == len(search.seeds) else "diverged"
-            validation, exported = f"{chosen.mean(self.objective):.4f}", "yes" if search.number == best.search else ""
-            yield [search.study, str(search.trial), validation, test, exported]
+            test = mean_and_sd(values) if len(values) == len(search.seeds) else None
+            before = [method.label, search.study, str(search.trial), f"{chosen.mean(self.objective):.4f}"]
+            yield before, test, "yes" if search.number == best.search else ""
 
     def statements(self) -> list[str]:
         """Sentences: the winner, the highest figure on test, a verdict per rival (tuned ones first) and baseline, methods

@@ -12,9 +12,7 @@ from hpo.runtime.text import counted, listed
 from hpo.study.workspace import Workspace
 
 
-def citation(
-    work: Workspace, trials: int, method: Method | None, by: Provenance, caveats: Collection[Caveat] = ()
-) -> str:
+def citation(work: Workspace, trials: int, method: Method | None, by: Provenance, caveats: Collection[Caveat] = ()) -> str:
     """Sentences about the data, with the checksum of their training part, the protocol, and the versions.
 
     Args:

@@ -16,14 +16,14 @@ from hpo.confirmation.standings import LEAGUE_TITLE, PAIRS_NOTE, PAIRS_TITLE
 from hpo.reporting.figures import HEIGHT, Picture
 from hpo.reporting.forest import KEY
 from hpo.reporting.markdown import markdown_table, plain
+from hpo.reporting.method_tables import GRADIENT_COLUMNS, SEARCH_COLUMNS
 from hpo.reporting.overview import (
     BASELINES_TITLE,
     BEST_TRIALS_TITLE,
     BROUGHT_TITLE,
     CAVEATS_TITLE,
-    GRADIENT_COLUMNS,
-    SEARCH_COLUMNS,
     SEARCHES_COLUMNS,
+    SEARCHES_NOTE,
     VERDICT_TITLE,
     Overview,
 )
@@ -59,7 +59,7 @@ def markdown(overview: Overview) -> str:
         took = [[row[0], *row[-len(SEARCH_COLUMNS) :]] for row in overview.methods()]
         lines += ["## What it took", "", *markdown_table(["method", *SEARCH_COLUMNS], took), ""]
     if overview.search_rows():
-        lines += ["## Searches", "", *markdown_table(SEARCHES_COLUMNS, overview.search_rows()), ""]
+        lines += ["## Searches", "", *markdown_table(SEARCHES_COLUMNS, overview.search_rows()), "", SEARCHES_NOTE, ""]
     if overview.beyond():
         lines += ["## Beyond accuracy", "", *markdown_table(overview.beyond_columns, overview.beyond()), ""]
     if overview.gradients():
@@ -95,6 +95,7 @@ def page(overview: Overview, drawn: dict[str, Picture]) -> str:
         overview=overview,
         league=overview.standings,
         searches_columns=SEARCHES_COLUMNS,
+        searches_note=SEARCHES_NOTE,
         gradient_columns=GRADIENT_COLUMNS,
         brought_title=BROUGHT_TITLE,
         best_trials_title=BEST_TRIALS_TITLE,

@@ -113,7 +113,8 @@ def test_a_bundle_whose_verdict_has_an_older_format_is_refused(place: Place, fai
 
     changed(path, older)
     assert fails(report.main(["--bundle", str(path)])).endswith(
-        f"error: {path}, confirm.yaml: this version reads format 5, got 4; unzip it for the report of the version that made it\n"
+        f"error: {path}, confirm.yaml: this version reads format 5, got 4; unzip it for the report of the version that made "
+        "it\n"
     )
     assert not (place.root / "sent").exists()
 

@@ -40,6 +40,7 @@ def test_the_groups_of_popularity_add_up_to_the_metric(place: Place):
             parts = [getattr(group, metric) for group in method.beyond.groups]
             assert sum(parts) == pytest.approx(method.mean(f"{metric}@20"), abs=1e-6)
         assert 0.0 < method.beyond.coverage <= 1.0
+    assert opened(place).beyond_columns[2] == "mean popularity@20 (training interactions)"
 
 
 @pytest.mark.confirmed
