@@ -44,6 +44,7 @@ def page(outcome: Compared) -> str:
     return rendered(
         TEMPLATE,
         {},
+        outcome.provenance,
         outcome=outcome,
         subtitle=f"Comparison: {outcome.objective}, {outcome.users:,} users",
         plot=plot(outcome),

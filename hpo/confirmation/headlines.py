@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from hpo.confirmation.caveats import Caveat, CaveatKind
 from hpo.confirmation.repeats import Repeats, repeats_by_pair
 from hpo.confirmation.results import Method
 from hpo.confirmation.statements import interval, shown, too_few_users, undecided_since
@@ -63,6 +64,24 @@ def headlines(
     if ours.failure:
         return [f"No verdict: {ours.label} diverged ({ours.failure})"]
     return [f"No verdict: there is no other method that {ours.label} could be compared with"]
+
+
+def warnings(methods: Sequence[Method], caveats: Sequence[Caveat]) -> list[str]:
+    """Which rivals diverged, which were not tuned, and which are missing.
+
+    Args:
+        methods: ours first.
+    """
+    untuned = [each for each in caveats if each.kind is CaveatKind.NOT_TUNED]
+    said = []
+    if lost := [other.label for other in methods[1:] if other.failure]:
+        said.append(f"{listed(lost)} diverged, so there is no verdict on {'them' if len(lost) > 1 else 'it'}")
+    if unfair := [each.subject for each in untuned if each.facts["compared"]]:
+        are, them = ("are", "them") if len(unfair) > 1 else ("is", "it")
+        said.append(f"{listed(unfair)} {are} not tuned, so a comparison with {them} is not fair")
+    if missing := [each.subject for each in untuned if not each.facts["compared"]]:
+        said.append(f"{listed(missing)} {'are' if len(missing) > 1 else 'is'} neither tuned nor compared")
+    return said
 
 
 def winner_headline(decision: Decision) -> str:

@@ -10,7 +10,7 @@ import optuna
 from pydantic import BaseModel, Field
 
 from hpo.confirmation.caveats import Caveat
-from hpo.confirmation.headlines import headlines, winner_headline
+from hpo.confirmation.headlines import headlines, warnings, winner_headline
 from hpo.confirmation.league import League
 from hpo.confirmation.results import Finalist, Method, chosen_of, highest, mean_and_sd, over_searches
 from hpo.confirmation.spread import Figure, column, spread_said
@@ -103,7 +103,8 @@ class Confirmation(Result):
         chosen = [chosen_of(self.validated[method.label], self.objective) for method in self.methods]
         standings = self.standings
         league = standings and (standings.cells(), standings.compact(), standings.pairs(), standings.notes())
-        return self.rows(), self.search_rows(), self.chosen, chosen, self.headlines(), self.about_baselines(), league
+        in_short = self.headlines(), self.warnings()
+        return self.rows(), self.search_rows(), self.chosen, chosen, in_short, self.about_baselines(), league
 
     def words(self) -> InWords:
         """The statements, what each search brought, and the caveats."""
@@ -228,6 +229,10 @@ class Confirmation(Result):
         comparisons = [] if in_short else self.comparisons
         said = headlines(self.methods, comparisons, users, self.objective, against) if against or not in_short else []
         return [*in_short, *said, winner_headline(self.decision)]
+
+    def warnings(self) -> list[str]:
+        """What a reader of the headlines must know besides them, in short."""
+        return warnings(self.methods, self.caveats)
 
     def brought(self) -> list[str]:
         """The gain of each search in a sentence or two."""

@@ -25,6 +25,7 @@ from hpo.reporting.forest import Forest, forests
 from hpo.reporting.markdown import markdown_table, plain
 from hpo.reporting.method_tables import SEARCH_COLUMNS, gradient_rows, method_rows, settings_table
 from hpo.reporting.protocol import protocol
+from hpo.runs.provenance import Provenance
 from hpo.runs.store import Beyond
 from hpo.runtime.text import counted, duration, finished_of
 from hpo.search.claims import is_dead
@@ -98,16 +99,28 @@ class Overview:
         return ["method", f"coverage@{self.k}", f"mean popularity@{self.k} (training interactions)", f"Gini@{self.k}"]
 
     @property
+    def made_by(self) -> Provenance | None:
+        """The versions that computed the verdict; None before confirm."""
+        return self.confirmed.provenance if self.confirmed else None
+
+    @property
     def published(self) -> tuple[TrainConfig, str] | None:
         """The published config of the study's loss, and its label; None if no paper gives one."""
         return self.spec.published(self.spec.search.epochs, self.spec.search.seed)
 
     def headlines(self) -> list[str]:
-        """The result in plain words, the most important comparison first. Before confirm: how many trials are finished."""
+        """The result in plain words, the most important comparison first, then what weakens it. Before confirm: how many trials
+        are finished."""
         if self.confirmed:
-            return self.confirmed.headlines()
+            since = f"{counted(self._since, 'trial')} finished after this verdict: confirm again"
+            return [*self.confirmed.headlines(), *self.confirmed.warnings(), *([since] if self._since > 0 else [])]
         finished = finished_of(self.cost.trials, self.spec.search.trials, "trials")
         return [f"No verdict yet: {finished}, and the study has not been confirmed"]
+
+    @property
+    def _since(self) -> int:
+        """The number of trials that finished after the confirmation; 0 before it."""
+        return self.cost.trials - self.confirmed.trials if self.confirmed else 0
 
     def forests(self) -> list[Forest]:
         """The forest plots of the comparisons; empty before confirm."""
@@ -134,10 +147,9 @@ class Overview:
     def verdict(self) -> list[str]:
         """The verdict, a sentence for each rival, the most important first. Before confirm: that there is none yet."""
         if self.confirmed:
-            n_then = self.confirmed.trials
-            since = self.cost.trials - n_then
-            later = f"This was confirmed after {n_then} trials; {since} more have finished since then: confirm again."
-            return [*self.confirmed.statements(), *([later] if since > 0 else [])]
+            then = f"This was confirmed after {self.confirmed.trials} trials"
+            later = f"{then}; {self._since} more have finished since then: confirm again."
+            return [*self.confirmed.statements(), *([later] if self._since > 0 else [])]
         return ["hpo.confirm gives the verdict. What follows was measured on validation data."]
 
     def caveats(self) -> list[str]:

@@ -27,7 +27,7 @@ from hpo.reporting.overview import (
     VERDICT_TITLE,
     Overview,
 )
-from hpo.runs.provenance import provenance
+from hpo.runs.provenance import Provenance, provenance
 from hpo.runtime.text import CHANGE_OUTPUT_HINT
 from trainers.files import write_text
 from trainers.text import visible
@@ -71,7 +71,7 @@ def markdown(overview: Overview) -> str:
         lines += [f"## {BASELINES_TITLE}", "", *(f"- {plain(sentence)}" for sentence in overview.baselines()), ""]
     for title, text in overview.configs():
         lines += [f"## {plain(title)}", "", *_fenced(text), ""]
-    return "\n".join([*lines, "## Made by", "", *_fenced(_origin()), ""])
+    return "\n".join([*lines, "## Made by", "", *_fenced(_origin(overview.made_by)), ""])
 
 
 def _fenced(text: str) -> list[str]:
@@ -80,9 +80,10 @@ def _fenced(text: str) -> list[str]:
     return [f"{fence}yaml", text.rstrip(), fence]
 
 
-def _origin() -> str:
-    """The versions that wrote the report, as YAML. confirm.yaml and each run have those that computed the figures."""
-    return to_yaml(provenance().to_dict())
+def _origin(figures: Provenance | None) -> str:
+    """The versions that computed the figures and those that wrote the page, as YAML. Each run has those that trained it."""
+    computed = {} if figures is None else {"figures": figures.to_dict()}
+    return to_yaml({**computed, "page": provenance().to_dict()})
 
 
 def page(overview: Overview, drawn: dict[str, Picture]) -> str:
@@ -90,6 +91,7 @@ def page(overview: Overview, drawn: dict[str, Picture]) -> str:
     return rendered(
         TEMPLATE,
         drawn,
+        overview.made_by,
         name=overview.spec.name,
         key=KEY,
         overview=overview,
@@ -108,8 +110,12 @@ def page(overview: Overview, drawn: dict[str, Picture]) -> str:
     )
 
 
-def rendered(template: str, drawn: Mapping[str, Picture], **content: object) -> str:
-    """The page of a template in templates/, with pictures and with the versions that wrote it."""
+def rendered(template: str, drawn: Mapping[str, Picture], made_by: Provenance | None, **content: object) -> str:
+    """The page of a template in templates/, with pictures and with the versions that made it.
+
+    Args:
+        made_by: the versions that computed the verdict; None before there is one.
+    """
     figures = [
         {
             "title": picture.title,
@@ -121,7 +127,7 @@ def rendered(template: str, drawn: Mapping[str, Picture], **content: object) -> 
         for number, (key, picture) in enumerate(drawn.items())
     ]
     policy = _policy(str(figure["drawing"]) for figure in figures)
-    return _environment().get_template(template).render(policy=policy, figures=figures, origin=_origin(), **content)
+    return _environment().get_template(template).render(policy=policy, figures=figures, origin=_origin(made_by), **content)
 
 
 def _policy(drawings: Iterable[str]) -> str:

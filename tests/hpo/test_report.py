@@ -145,7 +145,14 @@ def test_a_verdict_that_cannot_be_read_leaves_report_and_note_as_they_are(
 def test_the_report_warns_of_a_confirmation_of_an_earlier_state(place: Place):
     place.run()
     place.run("--search-only", "--trials", "6")
-    assert "This was confirmed after 4 trials; 2 more have finished since then" in files(place)[0]
+    markdown, html = files(place)
+    assert "This was confirmed after 4 trials; 2 more have finished since then" in markdown
+    box = [
+        "2 trials finished after this verdict: confirm again",
+        "CCL and BSL are not tuned, so a comparison with them is not fair",
+    ]
+    assert all(f"\n- {line}\n" in markdown.partition("| method")[0] for line in box)
+    assert all(f"<li>{line}</li>" in html.partition("</header>")[0] for line in box)
 
 
 def test_results_of_another_study_of_this_name_are_neither_shown_nor_overwritten(place: Place, fails: Callable[[int], str]):

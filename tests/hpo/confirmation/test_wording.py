@@ -14,7 +14,7 @@ from pydantic import JsonValue
 from hpo.confirmation.advice import COMPARE as COMMAND
 from hpo.confirmation.caveats import Caveat, CaveatKind
 from hpo.confirmation.evidence import Evidence
-from hpo.confirmation.headlines import headline, headlines, winner_headline
+from hpo.confirmation.headlines import headline, headlines, warnings, winner_headline
 from hpo.confirmation.league import League, Pair, Span
 from hpo.confirmation.repeats import Repeats
 from hpo.confirmation.results import BestSoFar, Finalist, Method, SearchCost, SearchWinner
@@ -270,12 +270,22 @@ def all_sentences(objective: str = OBJECTIVE) -> str:
     lines += [f"headline: {each}" for each in headlines(methods[:1], [], 5, objective)]
     lines += [f"headline: {each}" for each in headlines(methods[:1], [], 100, objective)]
     lines += [f"headline: {each}" for each in headlines(methods[3:], [], 100, objective)]
+    lines += _of_warnings(objective)
     lines.append(f"statement: {highest_said('MML', 0.31, 3, 4980, objective)}")
     lines += [f"brought: {tuning_said(tuning, objective)}" for tuning in TUNED]
     caveats = [Caveat(kind=kind, subject=subject, facts=facts) for kind, subject, facts in CAVEATS]
     lines += [f"{caveat.kind}: {sentence(caveat, objective)}" for caveat in caveats]
     lines += _of_several(objective)
     return "\n".join(lines) + "\n"
+
+
+def _of_warnings(objective: str) -> list[str]:
+    """What the box says besides the result, of one method and of two."""
+    lost = [method(label, value, 4, objective) for label, value in (("MML tuned", 0.06), ("A tuned", None), ("B tuned", None))]
+    named: list[tuple[str, JsonValue]] = [("CCL", True), ("CML", False), ("BSL", True), ("SL", False)]
+    caveats = [Caveat(kind=CaveatKind.NOT_TUNED, subject=name, facts={"compared": compared}) for name, compared in named]
+    said = [*warnings(lost[:2], caveats[:2]), *warnings(lost, caveats), *warnings(lost[:1], [])]
+    return [f"warning: {each}" for each in said]
 
 
 def _of_several(objective: str) -> list[str]:
