@@ -20,7 +20,7 @@ ASSUMED = (
     "A method is better or worse if three tests reject at 5 % that there is no difference: over users, over runs, and over "
     "both together. Holm's correction for the number of comparisons is included. The p is the largest of the three.",
     "The interval over users and runs is a 95 % interval of one comparison, without Holm's correction.",
-    "Detectable is the difference that 80 % of such comparisons would find; with 2 or 3 runs it is some 55 to 80 %.",
+    "Detectable is the difference that 80 % of such comparisons would find; with 2 or 3 runs it is 53 to 79 %.",
     "Percentages are of the second method's mean. The Wilcoxon p decides nothing.",
 )
 

@@ -20,6 +20,7 @@ from hpo.runtime.text import counted, listed
 from hpo.study.names import WINNER
 from hpo.study.plan import MIN_TEST_USERS
 
+FEW_SEEDS = 3  # from which on errors are so uncertain that the power is far below its nominal value
 STILL_PAYS = 1.0  # percent of the best value, in the last third of the trials
 
 
@@ -227,12 +228,20 @@ def verdict(
     if word is Word.UNDECIDED:
         start = f"{ours} and {rival} are {word}"
         detectable = shown(comparison, comparison.detectable or 0.0, "")
-        limit = f"{undecided_since(comparison)}; minimum detectable effect about {detectable} (80 % power)"
+        limit = f"{undecided_since(comparison)}; minimum detectable effect about {detectable} ({_power_said(repeats)})"
         limit += "" if repeats is None else f"; {too_few(comparison, repeats, command, seeds)}"
         limit += "; only more test users could settle it" if {ours, rival} <= {*deterministic} and comparison.difference else ""
     over = f" after Holm for {counted(comparison.family, *command.family)}" if comparison.family > 1 else ""
     span = interval(comparison, comparison.both)
     return f"{start}: {found} (95 % interval of this pair {span}; p {p_said(comparison.p)}{over}){limit}"
+
+
+def _power_said(repeats: Repeats | None) -> str:
+    """The power of the minimum detectable effect, see benchmarks/RESULTS.md."""
+    few = repeats is not None and any(
+        kind == "seed" and count <= FEW_SEEDS for kind, count in zip(repeats.kinds, repeats.counts, strict=True)
+    )
+    return "80 % power at most" + ("; 53 to 79 % with 2 or 3 seeds" if few else "")
 
 
 def undecided_since(comparison: Comparison) -> str:
