@@ -9,8 +9,9 @@ import pandas as pd
 from pydantic import BaseModel, Field
 
 from hpo.comparison.alignment import caveats_of, check_finite, check_sources, judged_by, users_in_common
-from hpo.comparison.sides import Side
-from hpo.confirmation.advice import COMPARE as COMMAND
+from hpo.comparison.sides import RUNS, Side
+from hpo.confirmation.advice import COMPARE as OF_FILES
+from hpo.confirmation.advice import COMPARE_STUDIES as OF_STUDIES
 from hpo.confirmation.caveats import Caveat
 from hpo.confirmation.headlines import by_importance, capital, headline
 from hpo.confirmation.repeats import Repeats, repeats_by_pair
@@ -171,7 +172,8 @@ class Compared(Result):
         said += [too_few_users(self.users, in_common=True)] if self.users < MIN_TEST_USERS else []
         repeats = self._repeats()
         fixed = [method.label for method in self.methods if method.is_deterministic]
-        said += [verdict(one, self.objective, repeats.get((one.ours, one.rival)), COMMAND, fixed) for one in self.comparisons]
+        command = OF_STUDIES if self.methods[0].kind == RUNS else OF_FILES  # the kinds are not mixed
+        said += [verdict(one, self.objective, repeats.get((one.ours, one.rival)), command, fixed) for one in self.comparisons]
         return said + ([deterministic_said(fixed)] if fixed and self.comparisons else [])
 
     def headlines(self) -> list[str]:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from hpo.runtime.text import listed
 
 LEAST, MOST = 4, 9  # decimals of a column
+NOISE = 1e-9  # a spread below this is an error of rounding
 
 Figure = tuple[float, float | None]
 """A mean, and its standard deviation or half of its interval; None without one."""
@@ -15,7 +16,7 @@ Figure = tuple[float, float | None]
 
 def decimals(spreads: Iterable[float | None]) -> int:
     """The decimals of a column in which the smallest of these spreads that is not 0 has two digits, and at least four."""
-    smallest = min((spread for spread in spreads if spread), default=1.0)
+    smallest = min((spread for spread in spreads if spread and spread > NOISE), default=1.0)
     return min(max(LEAST, 1 - math.floor(math.log10(smallest))), MOST)
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import JsonValue
 
 from hpo.confirmation.advice import COMPARE as COMMAND
+from hpo.confirmation.advice import COMPARE_STUDIES as OF_STUDIES
 from hpo.confirmation.caveats import Caveat, CaveatKind
 from hpo.confirmation.evidence import Evidence
 from hpo.confirmation.headlines import headline, headlines, warnings, winner_headline
@@ -253,13 +254,16 @@ def all_sentences(objective: str = OBJECTIVE) -> str:
     judged, alone = compared("CCL", 0.01, 0.0001, family=3), compared("BSL", 0.01, 1.0, runs=False)
     close = compared("CCL", 0.00001, 0.0499), compared("CCL", 0.00001, 0.0502)
     lines += [f"statement: {verdict(each, objective, command=COMMAND)}" for each in (judged, alone, *close)]
+    lines.append(f"statement: {verdict(alone, objective, command=OF_STUDIES)}")
     undecided = compared("CCL", 0.0005, 0.4, family=1)
     mixed = Repeats(("search", "seed"), (3, 4), 6, "MML tuned")
     none = Repeats(SEEDS, (3, 3), None, most=50)
     for repeats in (Repeats(SEEDS, (3, 3), 7), mixed, none, replace(none, more_users=True), Repeats(SEEDS, (5, 3), 8)):
         lines.append(f"statement: {verdict(undecided, objective, repeats)}")
         lines.append(f"headline: {headline(undecided, repeats)}")
-    lines.append(f"statement: {verdict(undecided, objective, Repeats(SEEDS, (2, 2), 5), COMMAND)}")
+    for command in (COMMAND, OF_STUDIES):
+        lines.append(f"statement: {verdict(undecided, objective, Repeats(SEEDS, (2, 2), 5), command)}")
+    lines.append(f"statement: {verdict(undecided, objective, mixed, OF_STUDIES)}")
     twice_searched = compared("BSL", 0.01, 1.0, runs=False, searches=(2, 1))
     worse = compared("HINGE", -0.5, 0.01, base=0.0)
     lines += [f"headline: {headline(each)}" for each in (judged, worse, undecided, alone, twice_searched)]
