@@ -167,8 +167,10 @@ class Compared(Result):
 
     def statements(self) -> list[str]:
         """Sentences: the highest figure, and the verdicts."""
-        best = max(self.methods, key=lambda method: method.mean(self.objective))
-        said = [highest_said(best.label, best.mean(self.objective), len(self.methods), self.users, self.objective)]
+        means = {method.label: method.mean(self.objective) for method in self.methods}
+        best = max(means.values())
+        first = [label for label, mean in means.items() if mean == best]
+        said = [highest_said(first, best, len(self.methods), self.users, self.objective)]
         said += [too_few_users(self.users, in_common=True)] if self.users < MIN_TEST_USERS else []
         repeats = self._repeats()
         fixed = [method.label for method in self.methods if method.is_deterministic]

@@ -63,9 +63,9 @@ def plot(outcome: Compared) -> Forest | None:
     """Each difference with its 95 % interval, the most important first; None without comparisons."""
     comparisons = by_importance(outcome.comparisons)
     if outcome.ours:
-        return forest(f"{outcome.ours} against", comparisons, outcome.objective, ("other", outcome.ours))
+        return forest(f"{outcome.ours} against", comparisons, outcome.objective, ("the other method", outcome.ours))
     if outcome.baseline:
-        sides = outcome.baseline, "other"
+        sides = outcome.baseline, "the other method"
         return forest(f"Against {outcome.baseline}", comparisons, outcome.objective, sides, lambda one: one.ours)
-    pair = "second", "first"
+    pair = "the second method", "the first method"
     return forest("Each pair", comparisons, outcome.objective, pair, lambda one: f"{one.ours} against {one.rival}")

@@ -219,7 +219,7 @@ class Confirmation(Result):
         users, against = self.data.users_with_test, self.all_against_baselines
         comparisons = [*self.comparisons, *(self.league.leads if self.league else ())]
         said = statements(self.methods, comparisons, self.baselines, users, self.objective, against, self.league is not None)
-        return [winner_said(self.decision, self.objective), *said]
+        return [winner_said(self.decision, self.objective, len(self.methods)), *said]
 
     def headlines(self) -> list[str]:
         """The result in plain words: a short sentence for each rival, the most important first, and for the best baseline; then

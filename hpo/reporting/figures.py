@@ -242,7 +242,10 @@ def _search(overview: Overview) -> dict[str, Picture]:
             "Search history", "Each complete trial's value, and the best so far.", history, of_search=True
         )
         rises = best_so_far_figure(overview.searches(), overview.spec.objective)
-        caption = "The best value by finished trials, pruned ones included: a line that is flat at its end asks for no more."
+        caption = (
+            "The best value by finished trials, pruned ones included: a line that still rises at its end asks for more trials; "
+            "a flat one does not prove that none would help."
+        )
         drawn["best-so-far"] = Picture("Would more trials pay?", caption, rises, of_search=True)
         curves = _trial_curves(study.get_trials(deepcopy=False, states=FINISHED), overview.spec.objective)
         before = f" Before their last epoch trials are measured {some}." if some else ""

@@ -15,7 +15,11 @@ from trainers.config import dotted
 from trainers.metrics.gradient_share import HARDEST
 
 SEARCH_COLUMNS = ["trials", "epochs to find", "time to find", "time to test"]
-GRADIENT_COLUMNS = ["method", "negatives with a gradient", *(f"share of the {name}" for name in HARDEST)]
+GRADIENT_COLUMNS = [
+    "method",
+    "negatives with a gradient",
+    *(f"part of the gradient on the {name} of negatives" for name in HARDEST),
+]
 LOSS_KEYS = "loss."  # the start of a loss's dotted keys in a config
 
 

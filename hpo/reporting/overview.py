@@ -183,7 +183,7 @@ class Overview:
         if self.best is None:
             return "No trial is complete yet."
         figures = f"validation {shown_metrics(self.best, self.spec)} after {counted(self.spec.search.epochs, 'epoch')}"
-        late = "" if self.confirmed else f" Of the search, {late_said([best_so_far(self.study)])}."
+        late = "" if self.confirmed else f" Search: {late_said([best_so_far(self.study)])}."
         return f"Best trial: number {self.best.number}, {figures}.{late}"
 
     def brought(self) -> list[str]:

@@ -165,6 +165,7 @@ CAVEATS: list[tuple[CaveatKind, str, dict[str, JsonValue]]] = [
     (CaveatKind.SAME_FIGURES, "BPR", {"other": "EASE"}),
     (CaveatKind.MIXED_SOURCES, "BPR", {"read": ["BPR"], "computed": ["MML", "EASE"]}),
 ]
+BRIEF = BestSoFar(9, {1: 0.1})
 ROSE, FLAT, SHORT = BestSoFar(60, {1: 0.1, 20: 0.2, 41: 0.204}), BestSoFar(60, {1: 0.1, 20: 0.2}), BestSoFar(2, {1: 0.1})
 LITTLE, LATE = BestSoFar(60, {40: 0.2, 60: 0.2006}), BestSoFar(60, {41: 0.2})
 TUNED = [
@@ -174,6 +175,8 @@ TUNED = [
     Tuning("MML tuned", "MML published", validation_percent=4.12, searches=[FLAT]),
     Tuning("MML tuned", "MML published", validation_percent=-1.0, test_percent=0.5, searches=[ROSE, FLAT]),
     Tuning("BPR tuned", "trial 0, its first", validation_percent=-1.0, searches=[SHORT]),
+    Tuning("BPR tuned", "trial 0, its first", validation_percent=-1.0, searches=[BestSoFar(1, {1: 0.1})]),
+    Tuning("BPR tuned", "trial 0, its first", validation_percent=-1.0, searches=[BRIEF]),
     Tuning("BPR tuned", "trial 40, its first", validation_percent=0.0, searches=[LATE]),
     Tuning("CCL tuned", "CCL published", True, 0.0, 0.0, searches=[FLAT, FLAT]),
     Tuning("CCL tuned", "CCL published"),
@@ -244,13 +247,17 @@ def all_sentences(objective: str = OBJECTIVE) -> str:
     lines += [f"statement: {each}" for each in statements(single, comparisons[:1], [], 100, objective)]
     ahead = [baseline_result("EASE", {objective: 0.07}), baseline_result("MostPop", {objective: 0.02})]
     lines += [f"statement: {each}" for each in statements(methods[:2], [], ahead, 100, objective)]
+    lines += [f"statement: {each}" for each in statements(several, [], ahead, 100, objective)]
     values = {"MML tuned": 0.31, "CCL published": 0.29, "BSL tuned": 0.32, "CCL tuned": 0.3, "SL": 0.4}
     validated = {label: [Finalist(None, CONFIG, 0.0, {101: {objective: value}})] for label, value in values.items()}
     few = [baseline_result("EASE", {objective: 0.07}, 0.7)]
     twice = [*few, baseline_result("MostPop", {objective: 0.05}, 0.5)]
     for given_methods, baselines in ((methods, []), (methods, few), (methods, twice), (methods[:1], []), (methods[3:], [])):
-        lines.append(f"statement: {winner_said(decide(given_methods, validated, baselines, objective), objective)}")
-    lines.append(f"statement: {winner_said(decide(several, validated, [], objective), objective)}")
+        decision = decide(given_methods, validated, baselines, objective)
+        lines.append(f"statement: {winner_said(decision, objective, len(given_methods))}")
+    lines.append(f"statement: {winner_said(decide(methods[:1], validated, [], objective), objective, 2)}")
+    for baselines in ([], few):
+        lines.append(f"statement: {winner_said(decide(several, validated, baselines, objective), objective, 2)}")
     judged, alone = compared("CCL", 0.01, 0.0001, family=3), compared("BSL", 0.01, 1.0, runs=False)
     close = compared("CCL", 0.00001, 0.0499), compared("CCL", 0.00001, 0.0502)
     lines += [f"statement: {verdict(each, objective, command=COMMAND)}" for each in (judged, alone, *close)]
@@ -275,7 +282,8 @@ def all_sentences(objective: str = OBJECTIVE) -> str:
     lines += [f"headline: {each}" for each in headlines(methods[:1], [], 100, objective)]
     lines += [f"headline: {each}" for each in headlines(methods[3:], [], 100, objective)]
     lines += _of_warnings(objective)
-    lines.append(f"statement: {highest_said('MML', 0.31, 3, 4980, objective)}")
+    lines.append(f"statement: {highest_said(['MML', 'BSL'], 0.31, 3, 4980, objective)}")
+    lines.append(f"statement: {highest_said(['MML'], 0.31, 3, 4980, objective)}")
     lines += [f"brought: {tuning_said(tuning, objective)}" for tuning in TUNED]
     caveats = [Caveat(kind=kind, subject=subject, facts=facts) for kind, subject, facts in CAVEATS]
     lines += [f"{caveat.kind}: {sentence(caveat, objective)}" for caveat in caveats]
