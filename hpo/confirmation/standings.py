@@ -132,7 +132,7 @@ class Standings:
     def columns(self, k: int) -> list[str]:
         """The columns of `cells`; `k` is the length of the lists that popularity and coverage are about."""
         against = [f"{self.short(label)} against it" for label in self._rivals_of_all]
-        of_search = ["trials", "time to find", f"coverage@{k}", f"popularity@{k} (training interactions)"]
+        of_search = ["trials", "time to find, all trials", f"coverage@{k}", f"popularity@{k} (training interactions)"]
         interval = f"{self.objective} ± half of its 95 % interval"
         return ["method", interval, f"validation {self.objective}", *against, "groups", *of_search]
 

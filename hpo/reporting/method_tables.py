@@ -15,6 +15,7 @@ from trainers.config import dotted
 from trainers.metrics.gradient_share import HARDEST
 
 SEARCH_COLUMNS = ["trials", "epochs to find", "time to find", "time to test"]
+COST_NOTE = "Epochs and times are summed over trials and runs. Where several ran at once, less time passed."
 GRADIENT_COLUMNS = [
     "method",
     "negatives with a gradient",

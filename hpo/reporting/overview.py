@@ -23,7 +23,7 @@ from hpo.confirmation.wording import sentences
 from hpo.reporting.best_trials import best_trials_table
 from hpo.reporting.forest import Forest, forests
 from hpo.reporting.markdown import markdown_table, plain
-from hpo.reporting.method_tables import SEARCH_COLUMNS, gradient_rows, method_rows, settings_table
+from hpo.reporting.method_tables import COST_NOTE, SEARCH_COLUMNS, gradient_rows, method_rows, settings_table
 from hpo.reporting.protocol import protocol
 from hpo.runs.provenance import Provenance
 from hpo.runs.store import Beyond
@@ -172,7 +172,7 @@ class Overview:
         parts = [finished_of(self.cost.trials, budget, "trials"), pruned, f"{counts.failed} failed"]
         parts += [f"{counts.running - lost} running"] if counts.running > lost else []
         parts += [f"{lost} lost with a process that was killed, which hpo.run runs again"] if lost else []
-        parts += [f"{self.cost.epochs:,} epochs trained in {duration(self.cost.seconds)}"]
+        parts += [f"{self.cost.epochs:,} epochs trained ({duration(self.cost.seconds)} summed over trials)"]
         done = "" if self.cost.trials >= budget else "Not finished yet: "
         failed = [f"Trial {one.number} failed: {one.user_attrs[FAILURE]['reason']}." for one in trials if has_failed(one)]
         more = [f"{len(failed) - SHOWN_FAILURES} more failed."] if len(failed) > SHOWN_FAILURES else []
@@ -216,6 +216,10 @@ class Overview:
     def methods(self) -> list[list[str]]:
         """The rows under `method_columns`; empty before confirm."""
         return method_rows(self.confirmed) if self.confirmed else []
+
+    def table_note(self) -> str:
+        """What the ± in the table of all methods is, and what its times are; empty before confirm."""
+        return " ".join(filter(None, [self.spread(), COST_NOTE])) if self.confirmed else ""
 
     def spread(self) -> str:
         """What the ± in the table of all methods is; empty before confirm, and if it has none."""

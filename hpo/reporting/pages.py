@@ -16,7 +16,7 @@ from hpo.confirmation.standings import LEAGUE_TITLE, PAIRS_NOTE, PAIRS_TITLE
 from hpo.reporting.figures import HEIGHT, Picture
 from hpo.reporting.forest import KEY
 from hpo.reporting.markdown import markdown_table, plain
-from hpo.reporting.method_tables import GRADIENT_COLUMNS, SEARCH_COLUMNS
+from hpo.reporting.method_tables import COST_NOTE, GRADIENT_COLUMNS, SEARCH_COLUMNS
 from hpo.reporting.overview import (
     BASELINES_TITLE,
     BEST_TRIALS_TITLE,
@@ -57,7 +57,7 @@ def markdown(overview: Overview) -> str:
     lines += ["## How it was done", "", *(f"- {plain(fact)}" for fact in overview.facts()), ""]
     if overview.methods():
         took = [[row[0], *row[-len(SEARCH_COLUMNS) :]] for row in overview.methods()]
-        lines += ["## What it took", "", *markdown_table(["method", *SEARCH_COLUMNS], took), ""]
+        lines += ["## What it took", "", *markdown_table(["method", *SEARCH_COLUMNS], took), "", COST_NOTE, ""]
     if overview.search_rows():
         lines += ["## Searches", "", *markdown_table(SEARCHES_COLUMNS, overview.search_rows()), "", SEARCHES_NOTE, ""]
     if overview.beyond():

@@ -20,7 +20,9 @@ def against(rival: str, difference: float, base: float = 0.2, detectable: float 
 
 
 def test_rows_are_in_percent():
-    drawn = forest("T", [against("BSL", 0.04), against("CCL", -0.1, detectable=None)], "ndcg@20", ("the other method", "MML tuned"))
+    drawn = forest(
+        "T", [against("BSL", 0.04), against("CCL", -0.1, detectable=None)], "ndcg@20", ("the other method", "MML tuned")
+    )
     assert drawn is not None
     first, second = drawn.rows
     assert (first.name, first.word, first.style) == ("BSL", Word.BETTER, "better")
