@@ -258,22 +258,7 @@ def all_sentences(objective: str = OBJECTIVE) -> str:
     lines.append(f"statement: {winner_said(decide(methods[:1], validated, [], objective), objective, 2)}")
     for baselines in ([], few):
         lines.append(f"statement: {winner_said(decide(several, validated, baselines, objective), objective, 2)}")
-    judged, alone = compared("CCL", 0.01, 0.0001, family=3), compared("BSL", 0.01, 1.0, runs=False)
-    close = compared("CCL", 0.00001, 0.0499), compared("CCL", 0.00001, 0.0502)
-    lines += [f"statement: {verdict(each, objective, command=COMMAND)}" for each in (judged, alone, *close)]
-    lines.append(f"statement: {verdict(alone, objective, command=OF_STUDIES)}")
-    undecided = compared("CCL", 0.0005, 0.4, family=1)
-    mixed = Repeats(("search", "seed"), (3, 4), 6, "MML tuned")
-    none = Repeats(SEEDS, (3, 3), None, most=50)
-    for repeats in (Repeats(SEEDS, (3, 3), 7), mixed, none, replace(none, more_users=True), Repeats(SEEDS, (5, 3), 8)):
-        lines.append(f"statement: {verdict(undecided, objective, repeats)}")
-        lines.append(f"headline: {headline(undecided, repeats)}")
-    for command in (COMMAND, OF_STUDIES):
-        lines.append(f"statement: {verdict(undecided, objective, Repeats(SEEDS, (2, 2), 5), command)}")
-    lines.append(f"statement: {verdict(undecided, objective, mixed, OF_STUDIES)}")
-    twice_searched = compared("BSL", 0.01, 1.0, runs=False, searches=(2, 1))
-    worse = compared("HINGE", -0.5, 0.01, base=0.0)
-    lines += [f"headline: {headline(each)}" for each in (judged, worse, undecided, alone, twice_searched)]
+    lines += _of_pairs(objective)
     for given_methods, baselines in ((methods, []), (methods, few), (methods, twice), (methods[2:3], [])):
         lines.append(f"headline: {winner_headline(decide(given_methods, validated, baselines, objective))}")
     lines += _of_baselines(methods[:1], objective)
@@ -289,6 +274,26 @@ def all_sentences(objective: str = OBJECTIVE) -> str:
     lines += [f"{caveat.kind}: {sentence(caveat, objective)}" for caveat in caveats]
     lines += _of_several(objective)
     return "\n".join(lines) + "\n"
+
+
+def _of_pairs(objective: str) -> list[str]:
+    """What is said of a single pair, also by `hpo.compare`, and in short."""
+    judged, alone = compared("CCL", 0.01, 0.0001, family=3), compared("BSL", 0.01, 1.0, runs=False)
+    close = compared("CCL", 0.00001, 0.0499), compared("CCL", 0.00001, 0.0502)
+    lines = [f"statement: {verdict(each, objective, command=COMMAND)}" for each in (judged, alone, *close)]
+    lines.append(f"statement: {verdict(alone, objective, command=OF_STUDIES)}")
+    undecided = compared("CCL", 0.0005, 0.4, family=1)
+    mixed = Repeats(("search", "seed"), (3, 4), 6, "MML tuned")
+    none = Repeats(SEEDS, (3, 3), None, most=50)
+    for repeats in (Repeats(SEEDS, (3, 3), 7), mixed, none, replace(none, more_users=True), Repeats(SEEDS, (5, 3), 8)):
+        lines.append(f"statement: {verdict(undecided, objective, repeats)}")
+        lines.append(f"headline: {headline(undecided, repeats)}")
+    for command in (COMMAND, OF_STUDIES):
+        lines.append(f"statement: {verdict(undecided, objective, Repeats(SEEDS, (2, 2), 5), command)}")
+    lines.append(f"statement: {verdict(undecided, objective, mixed, OF_STUDIES)}")
+    twice_searched = compared("BSL", 0.01, 1.0, runs=False, searches=(2, 1))
+    worse = compared("HINGE", -0.5, 0.01, base=0.0)
+    return lines + [f"headline: {headline(each)}" for each in (judged, worse, undecided, alone, twice_searched)]
 
 
 def _of_warnings(objective: str) -> list[str]:
