@@ -96,7 +96,7 @@ def _compare(arguments: argparse.Namespace) -> int:
     for line in [*([truth.said] if truth else []), *outcome.said]:
         say(console, line)
     console.print(table(outcome.title, outcome.columns, outcome.rows()))
-    for line in outcome.statements():
+    for line in (*filter(None, [outcome.spread()]), *outcome.statements()):
         say(console, line)
     caveats = outcome.sentences()
     for line in [f"{CAVEATS_TITLE}:", *(f"- {sentence}" for sentence in caveats)] if caveats else ():

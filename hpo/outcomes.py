@@ -15,9 +15,10 @@ from hpo.cli.session import as_arguments, printed
 from hpo.confirmation.league_records import pair_records, records
 from hpo.confirmation.outcome import Confirmation
 from hpo.confirmation.results import mean_and_sd
+from hpo.confirmation.spread import decimals
 from hpo.pipeline import show
 from hpo.reporting.dashboard_sync import publish
-from hpo.reporting.export import trials_table
+from hpo.reporting.export import claim, trials_table
 from hpo.reporting.overview import CAVEATS_TITLE
 from hpo.reporting.pages import HTML
 from hpo.runtime.text import finished_of
@@ -88,7 +89,7 @@ class Study:
         return found[0]
 
     def report(self, path: str | Path | None = None) -> Path:
-        """Update report.md and report.html in the study's folder.
+        """Write report.md and report.html into the study's folder, which is created if it does not exist.
 
         Args:
             path: where to write a copy of the page, which needs no other file and no network; None for no copy.
@@ -99,6 +100,7 @@ class Study:
         Raises:
             InputError: a folder cannot be written, or holds another study's results.
         """
+        claim(self.folder, self.optuna, to_overwrite=False)
         publish(self.spec, self.optuna, self.optuna._storage, self.output)
         page = self.folder / HTML
         if path is None:
@@ -115,8 +117,10 @@ class Study:
     def _repr_html_(self) -> str:
         """HTML for a notebook: the summary and the best trials."""
         best = [trial.number for trial in best_trials(self.optuna, SHOWN_TRIALS)]
-        table = self.trials.set_index("number").loc[best, [self.objective, *self.spec.space.boxes()]]
-        return f"<p>{escape(repr(self))}</p>{table.to_html()}"
+        summary = f"<p>{escape(repr(self))}</p>"
+        if not best:  # then the table lacks the columns of complete trials
+            return summary
+        return summary + self.trials.set_index("number").loc[best, [self.objective, *self.spec.space.boxes()]].to_html()
 
 
 @dataclass(frozen=True, repr=False)
@@ -205,8 +209,13 @@ class Verdict:
     def _repr_html_(self) -> str:
         """HTML for a notebook."""
         objective, league = self.confirmed.objective, self.league
-        shown = self.table if league is None else league[[objective, "low", "high", f"validation {objective}", "groups"]]
-        parts = [shown.to_html(float_format="{:.4f}".format, na_rep="")]
+        if league is None:
+            shown, found = self.table, self.table.filter(regex="^sd ").to_numpy(float).ravel()
+        else:
+            shown = league[[objective, "low", "high", f"validation {objective}", "groups"]]
+            found = (league["high"] - league["low"]).to_numpy(float) / 2
+        digits = decimals(found[found > 0].tolist())
+        parts = [shown.to_html(float_format=f"{{:.{digits}f}}".format, na_rep="")]
         for heading, lines in (("", self.statements), (CAVEATS_TITLE, self.caveats)):
             listed = "".join(f"<li>{escape(line)}</li>" for line in lines)
             parts.append(f"{f'<p>{heading}</p>' if heading else ''}<ul>{listed}</ul>" if lines else "")

@@ -280,9 +280,11 @@ def show(outcome: Confirmation, console: Console) -> None:
         _show_league(outcome, standings, console)
     else:
         seeds = max(len(seeds) for method in outcome.methods for seeds in method.seeds)
-        over = ", or over searches" if any(len(method.searches) > 1 for method in outcome.methods) else ""
-        title = f"{outcome.study}: test split, mean ± sd over {counted(seeds, 'seed')}{over}"
+        has_several = any(len(method.searches) > 1 for method in outcome.methods)
+        title = f"{outcome.study}: test split, mean ± sd" + ("" if has_several else f" over {counted(seeds, 'seed')}")
         console.print(table(title, ["method", *outcome.table_metrics, f"lead of {outcome.methods[0].label}"], outcome.rows()))
+        if has_several:
+            say(console, outcome.spread())
     first, *verdicts = outcome.statements()
     for line in [first, *([IN_FULL] if standings is not None and standings.league.pairs else verdicts)]:
         say(console, line)

@@ -56,7 +56,7 @@ def _users(arguments: argparse.Namespace) -> list[str] | None:
         raise InputError("--users and --users-file exclude each other; give one of them")
     if arguments.users_file is not None:
         try:
-            found = arguments.users_file.read_text(encoding="utf-8").splitlines()
+            found = arguments.users_file.read_text(encoding="utf-8-sig").splitlines()
         except OSError as error:
             raise InputError(
                 f"{arguments.users_file}: cannot be read: {error.strerror}; give --users-file a file that you may read"

@@ -63,6 +63,9 @@ def check_new_files(folder: Path) -> None:
 def write_bytes(path: Path, content: bytes, remedy: str = "", make_folder: bool = True) -> None:
     """Write a file atomically: a reader sees the old or the new content.
 
+    A link stays, and its target is written; a file that is replaced keeps its mode. What is no regular file, such as a named
+    pipe, is written to.
+
     Args:
         remedy: see `writing`.
         make_folder: whether to create the folder of the file.
@@ -70,13 +73,20 @@ def write_bytes(path: Path, content: bytes, remedy: str = "", make_folder: bool 
     Raises:
         InputError: the folder cannot be created, or the file cannot be written.
     """
-    scratch = path.with_name(f".{os.getpid()}.{path.name}")
+    target = Path(os.path.realpath(path))
+    scratch = target.with_name(f".{os.getpid()}.{target.name}")
     with writing(path, remedy):
         if make_folder:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            target.parent.mkdir(parents=True, exist_ok=True)
+        mode = path.stat().st_mode if path.exists() else None
+        if mode is not None and not stat.S_ISREG(mode):
+            path.write_bytes(content)
+            return
         try:
             scratch.write_bytes(content)
-            os.replace(scratch, path)
+            if mode is not None:
+                scratch.chmod(stat.S_IMODE(mode))
+            os.replace(scratch, target)
         except BaseException:
             with suppress(OSError):
                 scratch.unlink()

@@ -9,12 +9,14 @@ import pandas as pd
 from pydantic import BaseModel, Field
 
 from hpo.comparison.alignment import caveats_of, check_finite, check_sources, judged_by, users_in_common
-from hpo.comparison.sides import Side
-from hpo.confirmation.advice import COMPARE as COMMAND
+from hpo.comparison.sides import RUNS, Side
+from hpo.confirmation.advice import COMPARE as OF_FILES
+from hpo.confirmation.advice import COMPARE_STUDIES as OF_STUDIES
 from hpo.confirmation.caveats import Caveat
 from hpo.confirmation.headlines import by_importance, capital, headline
 from hpo.confirmation.repeats import Repeats, repeats_by_pair
-from hpo.confirmation.results import mean_sd, over_searches
+from hpo.confirmation.results import over_searches
+from hpo.confirmation.spread import column, spread_said
 from hpo.confirmation.statements import deterministic_said, highest_said, interval, p_said, shown, too_few_users, verdict
 from hpo.confirmation.statistics import Comparison, Word, compare_all, compare_pairs
 from hpo.confirmation.wording import sentences
@@ -66,10 +68,6 @@ class MeasuredMethod(BaseModel):
         """The mean over runs, then over searches."""
         return over_searches(self.values[metric])[0]
 
-    def figure(self, metric: str) -> str:
-        """`mean ± sd`; the sd is between searches, or over the runs of a single search."""
-        return mean_sd(*over_searches(self.values[metric]))
-
 
 class Compared(Result):
     """The outcome of a comparison.
@@ -120,7 +118,13 @@ class Compared(Result):
     @property
     def title(self) -> str:
         """The title of the table."""
-        return f"{self.users:,} users, mean ± sd over runs"
+        return f"{self.users:,} users, mean ± sd"
+
+    def spread(self) -> str:
+        """What the ± in the table is; empty if it has none."""
+        shown = [one for one in self.methods if over_searches(one.values[self.objective])[1] is not None]
+        several = [one.label for one in shown if len(one.seeds) > 1]
+        return spread_said({"between searches": several, "over runs": [one.label for one in shown if one.label not in several]})
 
     @property
     def columns(self) -> list[str]:
@@ -130,16 +134,20 @@ class Compared(Result):
 
     def rows(self) -> list[list[str]]:
         """A row for each method: `mean ± sd` in each metric, the number of runs, and the lead if there is a reference."""
-        return [self._row(method) for method in self.methods]
+        by_metric = [column([over_searches(one.values[metric]) for one in self.methods]) for metric in self.metrics]
+        return [
+            [one.label, *cells, str(sum(map(len, one.seeds))), *self._lead(one)]
+            for one, *cells in zip(self.methods, *by_metric, strict=True)
+        ]
 
-    def _row(self, method: MeasuredMethod) -> list[str]:
-        cells = [method.label, *(method.figure(metric) for metric in self.metrics), str(sum(map(len, method.seeds)))]
+    def _lead(self, method: MeasuredMethod) -> list[str]:
+        """The cell of the lead; none without a reference."""
         if self.reference is None:
-            return cells
+            return []
         pair = (self.reference, method) if self.ours else (method, self.reference)
         first, second = (one.mean(self.objective) for one in pair)
         lead = f"{100 * (first - second) / abs(second):+.1f} %" if second else "n/a"
-        return [*cells, "" if method is self.reference else lead]
+        return ["" if method is self.reference else lead]
 
     def comparison_rows(self) -> list[list[str]]:
         """A row for each comparison, with the columns of COLUMNS."""
@@ -159,12 +167,15 @@ class Compared(Result):
 
     def statements(self) -> list[str]:
         """Sentences: the highest figure, and the verdicts."""
-        best = max(self.methods, key=lambda method: method.mean(self.objective))
-        said = [highest_said(best.label, best.mean(self.objective), len(self.methods), self.users, self.objective)]
+        means = {method.label: method.mean(self.objective) for method in self.methods}
+        best = max(means.values())
+        first = [label for label, mean in means.items() if mean == best]
+        said = [highest_said(first, best, len(self.methods), self.users, self.objective)]
         said += [too_few_users(self.users, in_common=True)] if self.users < MIN_TEST_USERS else []
         repeats = self._repeats()
         fixed = [method.label for method in self.methods if method.is_deterministic]
-        said += [verdict(one, self.objective, repeats.get((one.ours, one.rival)), COMMAND, fixed) for one in self.comparisons]
+        command = OF_STUDIES if self.methods[0].kind == RUNS else OF_FILES  # the kinds are not mixed
+        said += [verdict(one, self.objective, repeats.get((one.ours, one.rival)), command, fixed) for one in self.comparisons]
         return said + ([deterministic_said(fixed)] if fixed and self.comparisons else [])
 
     def headlines(self) -> list[str]:

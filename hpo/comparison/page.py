@@ -20,7 +20,7 @@ ASSUMED = (
     "A method is better or worse if three tests reject at 5 % that there is no difference: over users, over runs, and over "
     "both together. Holm's correction for the number of comparisons is included. The p is the largest of the three.",
     "The interval over users and runs is a 95 % interval of one comparison, without Holm's correction.",
-    "Detectable is the difference that 80 % of such comparisons would find; with 2 or 3 runs it is some 55 to 80 %.",
+    "Detectable is the difference that 80 % of such comparisons would find; with 2 or 3 runs it is 53 to 79 %.",
     "Percentages are of the second method's mean. The Wilcoxon p decides nothing.",
 )
 
@@ -44,6 +44,7 @@ def page(outcome: Compared) -> str:
     return rendered(
         TEMPLATE,
         {},
+        outcome.provenance,
         outcome=outcome,
         subtitle=f"Comparison: {outcome.objective}, {outcome.users:,} users",
         plot=plot(outcome),
@@ -62,9 +63,9 @@ def plot(outcome: Compared) -> Forest | None:
     """Each difference with its 95 % interval, the most important first; None without comparisons."""
     comparisons = by_importance(outcome.comparisons)
     if outcome.ours:
-        return forest(f"{outcome.ours} against", comparisons, outcome.objective, ("other", outcome.ours))
+        return forest(f"{outcome.ours} against", comparisons, outcome.objective, ("the other method", outcome.ours))
     if outcome.baseline:
-        sides = outcome.baseline, "other"
+        sides = outcome.baseline, "the other method"
         return forest(f"Against {outcome.baseline}", comparisons, outcome.objective, sides, lambda one: one.ours)
-    pair = "second", "first"
+    pair = "the second method", "the first method"
     return forest("Each pair", comparisons, outcome.objective, pair, lambda one: f"{one.ours} against {one.rival}")

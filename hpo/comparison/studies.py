@@ -12,6 +12,7 @@ from hpo.confirmation.outcome import CONFIRM, Confirmation
 from hpo.confirmation.results import Method
 from hpo.runs.sealed import read_sealed
 from hpo.runs.store import RUNS_FOLDER, FinishedRun, RunRecord
+from hpo.runtime.text import counted, listed
 from trainers import TrainConfig
 from trainers.errors import InputError, unknown
 
@@ -49,9 +50,19 @@ def study_sides(folder: Path, label: str | None) -> tuple[list[Side], list[str]]
         raise InputError(f"{folder}: all runs must have the same test split, and its runs have {len(held_out)}; {REMEDY}")
     notes = [f"{confirmed.study}: {sentence}" for sentence in confirmed.sentences()]
     notes += [f"{confirmed.study}: {method.label} diverged, and is left out" for method in chosen if method.failure]
-    said = (f"{confirmed.study}: finished runs of this program, on the test split",)
+    said = (f"{confirmed.study}: finished runs of this program, on the test split", *_left_out(confirmed, label))
     data = held_out.pop()
     return [Side(name, RUNS, searches, said, data=data) for name, searches in sides], notes
+
+
+def _left_out(confirmed: Confirmation, label: str | None) -> Iterator[str]:
+    """That baselines are not compared, where a whole study is given."""
+    if label is None and confirmed.baselines:
+        names = listed(one.label for one in confirmed.baselines)
+        yield (
+            f"{confirmed.study}: {counted(len(confirmed.baselines), 'baseline')} not compared, {names}: hpo.confirm compares "
+            "baselines, and its report has the verdicts"
+        )
 
 
 class _Runs:

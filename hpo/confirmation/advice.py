@@ -65,6 +65,11 @@ COMPARE = Command(
     "give files of two or more seeds, NAME=SEED1.csv,SEED2.csv; a method without randomness needs one: --deterministic NAME",
     {"seed": "NAME=SEED1.csv,...,SEED{count}.csv", "search": "confirm the study with --searches {count}"},
 )
+COMPARE_STUDIES = replace(
+    COMPARE,
+    one_seed="confirm the study with --confirm-seeds 3 or more",
+    more={**COMPARE.more, "seed": "confirm the study with --confirm-seeds {count}"},
+)
 
 
 def too_few(comparison: Comparison, repeats: Repeats, command: Command = CONFIRM, seeds: PlannedSeeds = ALL_ALIKE) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from hpo.confirmation.caveats import Caveat, CaveatKind
 from hpo.confirmation.repeats import Repeats, repeats_by_pair
 from hpo.confirmation.results import Method
 from hpo.confirmation.statements import interval, shown, too_few_users, undecided_since
@@ -19,7 +20,8 @@ def headline(comparison: Comparison, repeats: Repeats | None = None) -> str:
     """One comparison in plain words, such as `MML tuned is better than BSL tuned: +2.1 % (95 % interval +1.0 to +3.2 %)`."""
     ours, rival, word = comparison.ours, comparison.rival, comparison.word
     change, span = shown(comparison, comparison.difference), interval(comparison, comparison.both or comparison.users)
-    figures = f"{change} (95 % interval {span})"
+    over = " over users" if comparison.both is None else ""
+    figures = f"{change} (95 % interval{over} {span})"
     if word is Word.NO_VERDICT:
         few = any(1 < searches < MIN_SEARCHES for searches in comparison.searches)
         return f"{'Two searches are' if few else 'One seed is'} too few to compare {ours} with {rival}: {figures}"
@@ -62,6 +64,24 @@ def headlines(
     if ours.failure:
         return [f"No verdict: {ours.label} diverged ({ours.failure})"]
     return [f"No verdict: there is no other method that {ours.label} could be compared with"]
+
+
+def warnings(methods: Sequence[Method], caveats: Sequence[Caveat]) -> list[str]:
+    """Which rivals diverged, which were not tuned, and which are missing.
+
+    Args:
+        methods: ours first.
+    """
+    untuned = [each for each in caveats if each.kind is CaveatKind.NOT_TUNED]
+    said = []
+    if lost := [other.label for other in methods[1:] if other.failure]:
+        said.append(f"{listed(lost)} diverged, so there is no verdict on {'them' if len(lost) > 1 else 'it'}")
+    if unfair := [each.subject for each in untuned if each.facts["compared"]]:
+        are, them = ("are", "them") if len(unfair) > 1 else ("is", "it")
+        said.append(f"{listed(unfair)} {are} not tuned, so a comparison with {them} is not fair")
+    if missing := [each.subject for each in untuned if not each.facts["compared"]]:
+        said.append(f"{listed(missing)} {'are' if len(missing) > 1 else 'is'} neither tuned nor compared")
+    return said
 
 
 def winner_headline(decision: Decision) -> str:

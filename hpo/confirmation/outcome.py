@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, ClassVar
@@ -11,9 +10,10 @@ import optuna
 from pydantic import BaseModel, Field
 
 from hpo.confirmation.caveats import Caveat
-from hpo.confirmation.headlines import headlines, winner_headline
+from hpo.confirmation.headlines import headlines, warnings, winner_headline
 from hpo.confirmation.league import League
-from hpo.confirmation.results import Finalist, Method, chosen_of, highest, mean_and_sd, mean_sd
+from hpo.confirmation.results import Finalist, Method, chosen_of, highest, mean_and_sd, over_searches
+from hpo.confirmation.spread import Figure, column, spread_said
 from hpo.confirmation.standings import Standings
 from hpo.confirmation.statements import baseline_said, percent_said, statements, tuning_said, winner_said
 from hpo.confirmation.statistics import Comparison
@@ -29,8 +29,6 @@ from trainers.data.facts import DataFacts, TestFacts
 from trainers.data.options import ValidationSplit
 from trainers.errors import InputError
 from trainers.validation import SETTINGS
-
-log = logging.getLogger(__name__)
 
 CONFIRM = "confirm.yaml"
 REMEDY = "delete it and run hpo.confirm again; finished runs are kept"
@@ -105,7 +103,8 @@ class Confirmation(Result):
         chosen = [chosen_of(self.validated[method.label], self.objective) for method in self.methods]
         standings = self.standings
         league = standings and (standings.cells(), standings.compact(), standings.pairs(), standings.notes())
-        return self.rows(), self.search_rows(), self.chosen, chosen, self.headlines(), self.about_baselines(), league
+        in_short = self.headlines(), self.warnings()
+        return self.rows(), self.search_rows(), self.chosen, chosen, in_short, self.about_baselines(), league
 
     def words(self) -> InWords:
         """The statements, what each search brought, and the caveats."""
@@ -161,21 +160,32 @@ class Confirmation(Result):
 
     def rows(self) -> list[list[str]]:
         """Cells of the comparison table: method, `mean ± sd` per metric, our lead over it."""
-        return [self._row(method) for method in self.methods] + [
-            [one.label, *self.figures(one), self._lead_over(one.metrics[self.objective])] for one in self.baselines
-        ]
+        leads = [*map(self._lead, self.methods), *(self._lead_over(one.metrics[self.objective]) for one in self.baselines)]
+        return [[label, *cells, lead] for label, cells, lead in zip(self.labels, self.cells(), leads, strict=True)]
 
-    def _row(self, method: Method) -> list[str]:
-        if method.failure:
-            return [method.label, *("diverged" for _ in self.table_metrics), ""]
-        return [method.label, *(method.figure(metric) for metric in self.table_metrics), self._lead(method)]
+    @property
+    def labels(self) -> list[str]:
+        """The labels of the methods and then of the baselines."""
+        return [*(one.label for one in self.methods), *(one.label for one in self.baselines)]
 
-    def figures(self, baseline: BaselineResult) -> list[str]:
-        """Cells of a baseline, one for each metric of the table; with the standard deviation over its seeds, if it has some."""
-        return [mean_sd(*mean_and_sd(baseline.values(metric))) for metric in self.table_metrics]
+    def cells(self) -> list[list[str]]:
+        """`mean ± sd` of each method and then of each baseline, in each metric of the table."""
+        return [[*cells] for cells in zip(*(column(self._figures(metric)) for metric in self.table_metrics), strict=True)]
+
+    def _figures(self, metric: str) -> list[Figure | None]:
+        """(mean, sd) of each method and then of each baseline; None for a method that diverged."""
+        trained = [None if one.failure else over_searches(one.values(metric)) for one in self.methods]
+        return [*trained, *(mean_and_sd(one.values(metric)) for one in self.baselines)]
+
+    def spread(self) -> str:
+        """What the ± in the table is; empty if it has none."""
+        figures = zip(self.labels, self._figures(self.objective), strict=True)
+        shown = [label for label, figure in figures if figure and figure[1] is not None]
+        several = [one.label for one in self.methods if len(one.searches) > 1 and one.label in shown]
+        return spread_said({"between searches": several, "over seeds": [one for one in shown if one not in several]})
 
     def _lead(self, method: Method) -> str:
-        return "" if method is self.methods[0] else self._lead_over(method.mean(self.objective))
+        return "" if method is self.methods[0] or method.failure else self._lead_over(method.mean(self.objective))
 
     def _lead_over(self, theirs: float) -> str:
         """The lead of our method over a figure of the objective."""
@@ -188,21 +198,20 @@ class Confirmation(Result):
         """Cells for each search, of methods with several searches: method, study, the trial that stage 1 chose, the objective
         on validation and on test, and whether it is the method's best search on validation.
         """
-        return [
-            [method.label, *cells]
-            for method in self.methods
-            if len(method.searches) > 1
-            for cells in self._searches_of(method, self.validated[method.label])
-        ]
+        several = [method for method in self.methods if len(method.searches) > 1]
+        found = [each for method in several for each in self._searches_of(method, self.validated[method.label])]
+        tests = column([figure for _, figure, _ in found])
+        return [[*before, test, best] for (before, _, best), test in zip(found, tests, strict=True)]
 
-    def _searches_of(self, method: Method, finalists: Sequence[Finalist]) -> Iterator[list[str]]:
+    def _searches_of(self, method: Method, finalists: Sequence[Finalist]) -> Iterator[tuple[list[str], Figure | None, str]]:
+        """For each search the cells before its figure on test, that figure, and the cell after it."""
         best = highest(finalists, self.objective, method.label)
         for search in method.searches:
             chosen = next(one for one in finalists if (one.search, one.trial) == (search.number, search.trial))
             values = [method.by_seed[seed][self.objective] for seed in search.seeds if method.by_seed[seed]]
-            test = mean_sd(*mean_and_sd(values)) if len(values) == len(search.seeds) else "diverged"
-            validation, exported = f"{chosen.mean(self.objective):.4f}", "yes" if search.number == best.search else ""
-            yield [search.study, str(search.trial), validation, test, exported]
+            test = mean_and_sd(values) if len(values) == len(search.seeds) else None
+            before = [method.label, search.study, str(search.trial), f"{chosen.mean(self.objective):.4f}"]
+            yield before, test, "yes" if search.number == best.search else ""
 
     def statements(self) -> list[str]:
         """Sentences: the winner, the highest figure on test, a verdict per rival (tuned ones first) and baseline, methods
@@ -210,7 +219,7 @@ class Confirmation(Result):
         users, against = self.data.users_with_test, self.all_against_baselines
         comparisons = [*self.comparisons, *(self.league.leads if self.league else ())]
         said = statements(self.methods, comparisons, self.baselines, users, self.objective, against, self.league is not None)
-        return [winner_said(self.decision, self.objective), *said]
+        return [winner_said(self.decision, self.objective, len(self.methods)), *said]
 
     def headlines(self) -> list[str]:
         """The result in plain words: a short sentence for each rival, the most important first, and for the best baseline; then
@@ -220,6 +229,10 @@ class Confirmation(Result):
         comparisons = [] if in_short else self.comparisons
         said = headlines(self.methods, comparisons, users, self.objective, against) if against or not in_short else []
         return [*in_short, *said, winner_headline(self.decision)]
+
+    def warnings(self) -> list[str]:
+        """What a reader of the headlines must know besides them, in short."""
+        return warnings(self.methods, self.caveats)
 
     def brought(self) -> list[str]:
         """The gain of each search in a sentence or two."""
@@ -235,10 +248,11 @@ class Confirmation(Result):
 
 
 def confirmation(folder: Path, study: optuna.Study) -> Confirmation | None:
-    """The confirm.yaml in a study's folder; None if there is none, or if it belongs to another study or is damaged.
+    """The confirm.yaml in a study's folder; None if there is none.
 
     Raises:
-        InputError: the study has no definition, or a damaged one.
+        InputError: it cannot be read, or belongs to another study: nothing may be written as if the study were not confirmed.
+            Or the study has no definition, or a damaged one.
     """
     path = folder / CONFIRM
     if not path.exists():
@@ -246,11 +260,9 @@ def confirmation(folder: Path, study: optuna.Study) -> Confirmation | None:
     try:
         found = Confirmation.read(path)
     except InputError as error:
-        log.warning("%s; until then the study counts as not confirmed", error)
-        return None
+        raise InputError(f"{str(error).removesuffix(f'; {REMEDY}')}; {REMEDY}") from None
     ours = stored_definition(study.study_name, study.user_attrs)
     is_same = (found.study, found.study_id) == (study.study_name, study.user_attrs.get(STUDY_ID))  # a copy has the id
     if not is_same or differences(found.definition, ours):
-        log.warning("%s belongs to another study, %s, and is not shown; run hpo.confirm to replace it", path, found.study)
-        return None
+        raise InputError(f"{path}: must be of study {study.study_name!r}, and is of another one, {found.study!r}; {REMEDY}")
     return found

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from hpo.confirmation.evidence import ALPHA, Evidence
 from hpo.confirmation.league import League, Span
 from hpo.confirmation.results import NO_SEARCH, Finalist, Method, SearchCost, on_validation
+from hpo.confirmation.spread import column
 from hpo.confirmation.statements import p_said, shown
 from hpo.confirmation.statistics import Comparison, Word
 from hpo.runs.baseline_results import BaselineResult
@@ -131,22 +132,27 @@ class Standings:
     def columns(self, k: int) -> list[str]:
         """The columns of `cells`; `k` is the length of the lists that popularity and coverage are about."""
         against = [f"{self.short(label)} against it" for label in self._rivals_of_all]
-        of_search = ["trials", "time to find", f"coverage@{k}", f"popularity@{k}"]
+        of_search = ["trials", "time to find, all trials", f"coverage@{k}", f"popularity@{k} (training interactions)"]
         interval = f"{self.objective} ± half of its 95 % interval"
         return ["method", interval, f"validation {self.objective}", *against, "groups", *of_search]
 
     def cells(self) -> list[list[str]]:
         """The cells of the whole table."""
         rows = []
-        for row in self.rows:
+        for row, figure in zip(self.rows, self._figures(), strict=True):
             validation = "" if row.validation is None else f"{row.validation:.4f}"
             against = [_verdict(one) for one in self._against(row)]
             beyond = ["", ""]
             if row.beyond is not None:
                 beyond = [f"{100 * row.beyond.coverage:.0f} %", f"{row.beyond.mean_popularity:.0f}"]
             cost = [str(row.cost.trials), duration(row.cost.seconds)] if row.cost.trials else ["", ""]
-            rows.append([self.short(row.label), _figure(row), validation, *against, row.groups, *cost, *beyond])
+            rows.append([self.short(row.label), figure, validation, *against, row.groups, *cost, *beyond])
         return rows
+
+    def _figures(self) -> list[str]:
+        """The mean of each row with half of its interval, such as `0.1234 ± .0056`; the mean alone without an interval."""
+        spans = [None if row.span is None else (row.span.mean, (row.span.high - row.span.low) / 2 or None) for row in self.rows]
+        return [cell.replace("± 0.", "± .") for cell in column(spans)]
 
     def _against(self, row: Standing) -> list[Comparison | None]:
         return [row.ours, row.leader][: len(self._rivals_of_all)]
@@ -156,9 +162,9 @@ class Standings:
         groups."""
         columns = ["method", self.objective, *(f"{self.short(label)} against it" for label in self._rivals_of_all), "groups"]
         rows = []
-        for row in self.rows:
+        for row, figure in zip(self.rows, self._figures(), strict=True):
             against = ["" if one is None else f"{_short(one)} {SHORT[one.word]}" for one in self._against(row)]
-            rows.append([self.short(row.label), _figure(row), *against, row.groups])
+            rows.append([self.short(row.label), figure, *against, row.groups])
         return columns, rows
 
     def pairs(self) -> tuple[list[str], list[list[str]]]:
@@ -203,8 +209,8 @@ class Standings:
                 "since nobody named its pairs beforehand; a shared letter does not say that methods are equal"
             )
         said.append(
-            "the interval of a mean is about one method; methods whose intervals overlap may differ all the same, since they "
-            "are compared user by user"
+            "± is half of the 95 % interval of a mean over users and runs; it is about one method: methods whose intervals "
+            "overlap may differ all the same, since they are compared user by user"
         )
         return said + left_out_said(self.league.left_out)
 
@@ -274,15 +280,6 @@ def _short(one: Comparison) -> str:
     """The difference in percent, without decimals from 100 % on."""
     percent = one.percent(one.difference)
     return shown(one, one.difference) if percent is None or abs(percent) < 100 else f"{percent:+.0f} %"
-
-
-def _figure(row: Standing) -> str:
-    """The mean with the half-width of its interval, such as `0.1234 ± .0056`; the mean alone without an interval."""
-    if row.span is None:
-        return "diverged"
-    if row.span.low == row.span.high:
-        return f"{row.span.mean:.4f}"
-    return f"{row.span.mean:.4f} ± {(row.span.high - row.span.low) / 2:.4f}".replace("± 0.", "± .")
 
 
 def _verdict(one: Comparison | None) -> str:

@@ -20,27 +20,37 @@ from hpo.runtime.text import counted, listed
 from hpo.study.names import WINNER
 from hpo.study.plan import MIN_TEST_USERS
 
+FEW_SEEDS = 3  # from which on errors are so uncertain that the power is far below its nominal value
+FEW_TRIALS = 10  # with fewer, the last third of the trials is too short to find that it brought nothing
 STILL_PAYS = 1.0  # percent of the best value, in the last third of the trials
 
 
-def winner_said(decision: Decision, objective: str) -> str:
-    """Who wins, and why; or why nobody does."""
+def winner_said(decision: Decision, objective: str, methods: int) -> str:
+    """Who wins, and why; or why nobody does.
+
+    Args:
+        methods: the number of methods, those that diverged included.
+    """
     best, finalist = decision.best, decision.finalist
     if best is None or finalist is None:
         return f"there is no winner, and no {WINNER}: no method trained to the end on both splits"
-    value, test = f"validation {objective} {finalist.mean(objective):.4f}", f"{decision.test:.4f}"
-    label = best.label if decision.search is None else f"{best.label} as search {decision.search.study} found it"
-    why = f"the highest of {decision.compared} methods" if decision.compared > 1 else "no other method trained to the end"
-    if decision.search and decision.compared > 1:
-        why = f"and the mean of its {len(best.searches)} searches, {decision.value:.4f}, is {why}"
-    row = f"; the table has the mean over its {len(best.searches)} searches" if decision.search else ""
+    why = "no other method trained to the end" if methods > 1 else "there is no other method to choose from"
+    why = f"the highest of {decision.compared} methods" if decision.compared > 1 else why
+    value, on_test = (
+        f"validation {objective} {decision.value:.4f}",
+        f"on the test split, which did not choose, it has {decision.test:.4f}",
+    )
+    if decision.search:
+        value += f" on average over its {len(best.searches)} searches"
+        of_best = f"its best search, {decision.search.study}, has {finalist.mean(objective):.4f} on validation"
+        on_test = f"{of_best} and {decision.test:.4f} on the test split, which did not choose"
     if not decision.ahead:
-        return f"the winner is {label} ({WINNER}): {value}, {why}; on the test split, which did not choose, it has {test}{row}"
+        return f"the winner is {best.label} ({WINNER}): {value}, {why}; {on_test}"
     ahead = listed(f"{other.label} ({other.validation:.4f})" for other in decision.ahead)
     baselines, are = ("baseline", "is") if len(decision.ahead) == 1 else ("baselines", "are")
     return (
-        f"there is no winner, and no {WINNER}: the {baselines} {ahead} {are} ahead on validation; {label} has {value}, {why}, "
-        f"and {test} on the test split{row}"
+        f"there is no winner, and no {WINNER}: the {baselines} {ahead} {are} ahead on validation; {best.label} has {value}, "
+        f"{why}; {on_test}"
     )
 
 
@@ -76,8 +86,8 @@ def late_said(searches: Sequence[BestSoFar]) -> str:
     if not rises and any(max(search.rises, default=0) > search.trials - search.trials // PARTS for search in searches):
         first = "its first complete trial with a value above 0 came in the last third"
         return f"{first} of {counted(trials, 'trial')}; more trials may find better ones"
-    if not rises:
-        return f"its {counted(trials, 'trial')} are too few to tell whether more of them would pay"
+    if not rises or (max(rises) == 0 and trials < FEW_TRIALS):
+        return f"{counted(trials, 'trial')} {'is' if trials == 1 else 'are'} too few to tell whether more would help"
     if max(rises) == 0:
         return f"its best value did not rise in the last third of {counted(trials, 'trial')}{of_several}"
     rise = statistics.fmean(rises)
@@ -103,8 +113,7 @@ def statements(
     sound = [method for method in methods if not method.failure]
     said = []
     if len(sound) > 1:
-        best = max(sound, key=lambda method: method.mean(objective))
-        said.append(_highest(best, baselines, objective))
+        said.append(_highest(sound, baselines, objective))
     if test_users < MIN_TEST_USERS:
         said.append(too_few_users(test_users))
     tuned = {method.label for method in methods if method.is_tuned}
@@ -149,9 +158,10 @@ def too_few_users(users: int, in_common: bool = False) -> str:
     return f"no verdict: {has}; use more data or another test split"
 
 
-def highest_said(label: str, value: float, methods: int, users: int, objective: str) -> str:
-    """Which of some methods of other programs has the highest figure."""
-    return f"the highest {objective} of {methods} methods on {counted(users, 'user')} is that of {label}, {value:.4f}"
+def highest_said(labels: Sequence[str], value: float, methods: int, users: int, objective: str) -> str:
+    """Which of some methods of other programs has the highest figure, or which ones share it."""
+    what = f"the highest {objective} of {methods} methods on {counted(users, 'user')}"
+    return f"{listed(labels)} share {what}, {value:.4f}" if len(labels) > 1 else f"{what} is that of {labels[0]}, {value:.4f}"
 
 
 def deterministic_said(labels: Sequence[str]) -> str:
@@ -179,20 +189,24 @@ def _about_searches(sound: Sequence[Method]) -> Iterator[str]:
         found, these = ("were", "these configs") if len(single) > 1 else ("was", "this config")
         yield (
             f"{listed(single)} {found} found by one search{' each' if len(single) > 1 else ''}: the verdict is about {these}; "
-            f"another search may find others: confirm: {{searches: {MIN_SEARCHES}}}"
+            f"another search may find another config; --searches {MIN_SEARCHES} shows how much that matters"
         )
 
 
-def _highest(best: Method, baselines: Sequence[BaselineResult], objective: str) -> str:
-    """Which trained method is first on test, and which baselines are ahead of it all the same."""
-    value = best.mean(objective)
+def _highest(methods: Sequence[Method], baselines: Sequence[BaselineResult], objective: str) -> str:
+    """Which trained method is first on test, or which ones are, and which baselines are ahead of it all the same."""
+    value = max(method.mean(objective) for method in methods)
+    first = [method.label for method in methods if method.mean(objective) == value]
     ahead = [f"{other.label} {other.metrics[objective]:.4f}" for other in baselines if other.metrics[objective] > value]
-    if not ahead:
-        return f"the highest {objective} on the test split is that of {best.label}, {value:.4f}"
-    return (
-        f"of the trained losses {best.label} has the highest {objective} on the test split, {value:.4f}; "
-        f"these baselines are higher: {listed(ahead)}"
-    )
+    if ahead:
+        have = "share" if len(first) > 1 else "has"
+        return (
+            f"of the trained losses {listed(first)} {have} the highest {objective} on the test split, {value:.4f}; "
+            f"these baselines are higher: {listed(ahead)}"
+        )
+    if len(first) > 1:
+        return f"{listed(first)} share the highest {objective} on the test split, {value:.4f}"
+    return f"the highest {objective} on the test split is that of {first[0]}, {value:.4f}"
 
 
 def verdict(
@@ -227,12 +241,20 @@ def verdict(
     if word is Word.UNDECIDED:
         start = f"{ours} and {rival} are {word}"
         detectable = shown(comparison, comparison.detectable or 0.0, "")
-        limit = f"{undecided_since(comparison)}; minimum detectable effect about {detectable} (80 % power)"
+        limit = f"{undecided_since(comparison)}; minimum detectable effect about {detectable} ({_power_said(repeats)})"
         limit += "" if repeats is None else f"; {too_few(comparison, repeats, command, seeds)}"
         limit += "; only more test users could settle it" if {ours, rival} <= {*deterministic} and comparison.difference else ""
     over = f" after Holm for {counted(comparison.family, *command.family)}" if comparison.family > 1 else ""
     span = interval(comparison, comparison.both)
     return f"{start}: {found} (95 % interval of this pair {span}; p {p_said(comparison.p)}{over}){limit}"
+
+
+def _power_said(repeats: Repeats | None) -> str:
+    """The power of the minimum detectable effect, see benchmarks/RESULTS.md."""
+    few = repeats is not None and any(
+        kind == "seed" and count <= FEW_SEEDS for kind, count in zip(repeats.kinds, repeats.counts, strict=True)
+    )
+    return "80 % power at most" + ("; 53 to 79 % with 2 or 3 seeds" if few else "")
 
 
 def undecided_since(comparison: Comparison) -> str:
@@ -247,7 +269,9 @@ def undecided_since(comparison: Comparison) -> str:
         failed = listed(f"the test over {name} (p {p_said(p)})" for name, p in weak.items())
         return f"; the interval excludes 0, but {failed} {'do' if len(weak) > 1 else 'does'} not reject"
     name, p = max(tests.items(), key=lambda test: test[1])
-    return f"; the interval excludes 0, but the test over {name} does not reject after Holm (p {p_said(p)} before)"
+    among = counted(comparison.family, "comparison")
+    small = f"p {p_said(p)} of the test over {name} is not small enough"
+    return f"; the interval of this pair alone excludes 0, but with {among} {small}"
 
 
 def shown(comparison: Comparison, difference: float, sign: str = "+") -> str:

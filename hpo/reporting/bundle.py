@@ -20,7 +20,7 @@ import optuna
 from optuna.storages import BaseStorage
 from optuna.trial import TrialState
 
-from hpo.confirmation.outcome import CONFIRM
+from hpo.confirmation.outcome import CONFIRM, Confirmation, confirmation
 from hpo.reporting.export import TRIALS, config_names, export_trials
 from hpo.reporting.figures import pictures
 from hpo.reporting.league_files import LEAGUE_FILES
@@ -38,7 +38,7 @@ from hpo.study.stored import find_study, is_ours, stored_rivals, stored_spec
 from trainers.errors import InputError, first_line
 from trainers.files import check_regular, write_bytes, writing
 from trainers.text import shown
-from trainers.yaml_files import parse_yaml, to_yaml
+from trainers.yaml_files import parse_yaml, read_yaml, to_yaml
 
 CONTENTS, STUDY_FILE = "contents.yaml", "study.yaml"
 FILES = (STUDY_FILE, JOURNAL, CONFIRM, WINNER, BEST, BEST_TRIAL, TRIALS, *LEAGUE_FILES, MARKDOWN, HTML)
@@ -46,6 +46,7 @@ RIVAL_FILE = re.compile(r"best-\w{1,100}\.yaml", re.ASCII)  # as `best_of_rival`
 TIME = (1980, 1, 1, 0, 0, 0)  # the date of every member; contents.yaml has the real one
 LARGEST = 500_000_000  # bytes unpacked, all members together
 REMEDY = "ask for the bundle again"
+AS_IT_WAS = "unzip it for the report of the version that made it"
 
 
 class Contents(Stored):
@@ -74,7 +75,7 @@ def write_bundle(study: optuna.Study, storage: BaseStorage, folder: Path, path: 
         path: the file to write. An existing file is replaced.
 
     Raises:
-        InputError: the study is damaged, or the file cannot be written.
+        InputError: the study or its confirm.yaml is damaged, or the file cannot be written.
     """
     spec = stored_spec(study)
     with TemporaryDirectory() as scratch:
@@ -85,6 +86,7 @@ def write_bundle(study: optuna.Study, storage: BaseStorage, folder: Path, path: 
         copies = open_storage(str(made / JOURNAL))
         for each in ours:
             _copy(each, copies)
+        confirmation(folder, study)  # raises an error that names the file
         for name in (CONFIRM, *LEAGUE_FILES, *config_names()):
             if (folder / name).exists():
                 (made / name).write_bytes((folder / name).read_bytes())
@@ -209,6 +211,8 @@ def unpack(path: Path, folder: Path) -> list[Path]:
         made = Path(scratch)
         for name, content in {CONTENTS: to_yaml(contents.to_dict()).encode(), **files}.items():
             (made / name).write_bytes(content)
+        if CONFIRM in files:  # it may have an older format
+            Confirmation.from_dict(read_yaml(made / CONFIRM, is_sealed=True), f"{path}, {CONFIRM}", AS_IT_WAS)
         study = find_study(open_storage(str(made / JOURNAL), create=False, to_write=False), contents.study)
         overview = Overview.of(stored_spec(study), study, made)
         written = [each.name for each in write_report(overview, pictures(overview), made)]

@@ -13,7 +13,6 @@ from pydantic import BaseModel
 
 from hpo.confirmation.outcome import CONFIRM, Confirmation, confirmation
 from hpo.confirmation.results import Method, chosen_of, search_cost
-from hpo.confirmation.statements import winner_said
 from hpo.reporting.citation import citation
 from hpo.runs.provenance import Provenance, provenance
 from hpo.runtime.text import CHANGE_OUTPUT_HINT
@@ -165,7 +164,7 @@ def export_confirmed(work: Workspace, outcome: Confirmation) -> list[Path]:
     Raises:
         InputError: the folder cannot be written.
     """
-    files, said = exported(outcome), winner_said(outcome.decision, outcome.objective)
+    files, said = exported(outcome), outcome.statements()[0]
     for name in {*config_names()} - {*files, BEST_TRIAL}:
         with writing(work.folder):
             (work.folder / name).unlink(missing_ok=True)
@@ -187,7 +186,7 @@ def _export_method(work: Workspace, outcome: Confirmation, name: str, method: Me
         "validation": found.by_seed[found.config.seed],
         "validation_by_seed": found.by_seed,
         "test_by_seed": method.of_search(found.search),
-        "citation": citation(work, method.search.trials, method, outcome.provenance),
+        "citation": citation(work, method.search.trials, method, outcome.provenance, outcome.caveats),
     }
     return _write_config(work, outcome.study_id, name, found.config, facts, engine_for(found.config, work.choice))
 

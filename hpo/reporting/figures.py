@@ -139,13 +139,15 @@ def _confirm_curves(overview: Overview) -> dict[str, Picture]:
     """Validation objective by epoch of the configs that entered confirm, mean over seeds."""
     figure = go.Figure()
     for name, finalist in _finalists(overview):
-        means = _mean_by_epoch(finalist.curves)
+        means = mean_by_epoch(finalist.curves)
         if means:
             figure.add_scatter(x=list(means), y=list(means.values()), mode="lines+markers", name=name)
     if not figure.data:
         return {}
     figure.update_layout(xaxis_title="epoch", yaxis_title=f"validation {overview.spec.objective}", showlegend=True)
-    caption = "Validation objective of the configs that entered the confirmation, mean over its seeds."
+    caption = (
+        "Validation objective of the configs that entered the confirmation, mean over its seeds; it ends where a seed diverged."
+    )
     return {CURVES: Picture("Learning curves of the best configs", caption, figure)}
 
 
@@ -164,20 +166,17 @@ def _finalists(overview: Overview) -> list[tuple[str, Finalist]]:
     return [(name(one), one) for one in found]
 
 
-def _mean_by_epoch(by_seed: Mapping[int, Mapping[int, float]]) -> dict[int, float]:
-    """The mean over seeds at each epoch that any of them has."""
-    by_epoch: dict[int, list[float]] = {}
-    for curve in by_seed.values():
-        for epoch, value in curve.items():
-            by_epoch.setdefault(epoch, []).append(value)
-    return {epoch: float(np.mean(values)) for epoch, values in sorted(by_epoch.items())}
+def mean_by_epoch(by_seed: Mapping[int, Mapping[int, float]]) -> dict[int, float]:
+    """The mean over seeds at each epoch that all of them have: it ends where the first one diverges."""
+    epochs = set.intersection(*map(set, by_seed.values())) if by_seed else set()
+    return {epoch: float(np.mean([curve[epoch] for curve in by_seed.values()])) for epoch in sorted(epochs)}
 
 
 def _loss_and_objective(overview: Overview) -> dict[str, Picture]:
     """The objective over the training loss: a line for each config that entered confirm, a point for each measured epoch."""
     figure, correlations = go.Figure(), []
     for name, finalist in _finalists(overview):
-        values, losses = _mean_by_epoch(finalist.curves), _mean_by_epoch(finalist.losses)
+        values, losses = mean_by_epoch(finalist.curves), mean_by_epoch(finalist.losses)
         epochs = [epoch for epoch in values if epoch in losses]
         unit = abs(losses[epochs[0]]) if epochs else 1.0  # a softmax loss may lie below zero
         x, y = [losses[epoch] / (unit or 1.0) for epoch in epochs], [values[epoch] for epoch in epochs]
@@ -242,7 +241,10 @@ def _search(overview: Overview) -> dict[str, Picture]:
             "Search history", "Each complete trial's value, and the best so far.", history, of_search=True
         )
         rises = best_so_far_figure(overview.searches(), overview.spec.objective)
-        caption = "The best value by finished trials, pruned ones included: a line that is flat at its end asks for no more."
+        caption = (
+            "The best value by finished trials, pruned ones included: a line that still rises at its end asks for more trials; "
+            "a flat one does not prove that none would help."
+        )
         drawn["best-so-far"] = Picture("Would more trials pay?", caption, rises, of_search=True)
         curves = _trial_curves(study.get_trials(deepcopy=False, states=FINISHED), overview.spec.objective)
         before = f" Before their last epoch trials are measured {some}." if some else ""

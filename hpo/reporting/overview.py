@@ -15,17 +15,17 @@ from optuna.trial import FrozenTrial, TrialState
 
 from hpo.confirmation.contenders import best_label
 from hpo.confirmation.outcome import Confirmation, confirmation
-from hpo.confirmation.results import BestSoFar, Method, SearchCost, best_so_far, on_validation, search_cost
+from hpo.confirmation.results import BestSoFar, SearchCost, best_so_far, search_cost
 from hpo.confirmation.search_caveats import search_caveats
 from hpo.confirmation.standings import Standings
-from hpo.confirmation.statements import late_said, percent_said
-from hpo.confirmation.statistics import Comparison, Word
+from hpo.confirmation.statements import late_said
 from hpo.confirmation.wording import sentences
-from hpo.reporting.best_trials import best_trials_table, short
+from hpo.reporting.best_trials import best_trials_table
 from hpo.reporting.forest import Forest, forests
 from hpo.reporting.markdown import markdown_table, plain
+from hpo.reporting.method_tables import COST_NOTE, SEARCH_COLUMNS, gradient_rows, method_rows, settings_table
 from hpo.reporting.protocol import protocol
-from hpo.runs.baseline_results import BaselineResult
+from hpo.runs.provenance import Provenance
 from hpo.runs.store import Beyond
 from hpo.runtime.text import counted, duration, finished_of
 from hpo.search.claims import is_dead
@@ -35,19 +35,17 @@ from hpo.study.names import BEST, WINNER
 from hpo.study.spec import StudySpec
 from hpo.study.stored import on_some_users
 from hpo.study.trials import best_trials, has_failed, shown_metrics, tally, trial_config
-from trainers.config import TrainConfig, dotted
+from trainers.config import TrainConfig
 from trainers.metrics.definitions import Metric
-from trainers.metrics.gradient_share import HARDEST
 from trainers.yaml_files import to_yaml
 
 CAVEATS_TITLE, BROUGHT_TITLE, VERDICT_TITLE = "Caveats", "What each search brought", "The verdict in full"
 BASELINES_TITLE = "Baselines"
 BEST_TRIALS_TITLE = "The best trials of the search"
 SHOWN_FAILURES = 3  # failed trials whose reason is shown
-SEARCH_COLUMNS = ["trials", "epochs to find", "time to find", "time to test"]
 SEARCHES_COLUMNS = ["method", "search", "trial chosen", "validation", "test", "best on validation"]
-LOSS_KEYS = "loss."  # the start of a loss's dotted keys in a config
-GRADIENT_COLUMNS = ["method", "negatives with a gradient", *(f"share of the {name}" for name in HARDEST)]
+SEARCHES_NOTE = "± is the standard deviation over the seeds of one search."
+BROUGHT_NOTE = "± is half of a 95 % interval over seeds, or over searches if there are several. It does not cover other users."
 
 
 @dataclass(frozen=True)
@@ -59,7 +57,7 @@ class Overview:
         study: its trials, which are only read.
         cost: the cost of the search so far.
         best: the complete trial with the highest value; None if no trial is complete.
-        confirmed: the outcome of confirm; None if there is none, or if it is damaged or belongs to another study.
+        confirmed: the outcome of confirm; None if there is none.
     """
 
     spec: StudySpec
@@ -70,7 +68,11 @@ class Overview:
 
     @classmethod
     def of(cls, spec: StudySpec, study: optuna.Study, folder: Path) -> Overview:
-        """The overview of a study whose results lie in `folder`."""
+        """The overview of a study whose results lie in `folder`.
+
+        Raises:
+            InputError: see `confirmation`.
+        """
         best = best_trials(study, 1)
         return cls(spec, study, search_cost(study), best[0] if best else None, confirmation(folder, study))
 
@@ -94,7 +96,12 @@ class Overview:
     @property
     def beyond_columns(self) -> list[str]:
         """The headings of `beyond`."""
-        return ["method", *(f"{name}@{self.k}" for name in ("coverage", "mean popularity", "Gini"))]
+        return ["method", f"coverage@{self.k}", f"mean popularity@{self.k} (training interactions)", f"Gini@{self.k}"]
+
+    @property
+    def made_by(self) -> Provenance | None:
+        """The versions that computed the verdict; None before confirm."""
+        return self.confirmed.provenance if self.confirmed else None
 
     @property
     def published(self) -> tuple[TrainConfig, str] | None:
@@ -102,11 +109,18 @@ class Overview:
         return self.spec.published(self.spec.search.epochs, self.spec.search.seed)
 
     def headlines(self) -> list[str]:
-        """The result in plain words, the most important comparison first. Before confirm: how many trials are finished."""
+        """The result in plain words, the most important comparison first, then what weakens it. Before confirm: how many trials
+        are finished."""
         if self.confirmed:
-            return self.confirmed.headlines()
+            since = f"{counted(self._since, 'trial')} finished after this verdict: confirm again"
+            return [*self.confirmed.headlines(), *self.confirmed.warnings(), *([since] if self._since > 0 else [])]
         finished = finished_of(self.cost.trials, self.spec.search.trials, "trials")
         return [f"No verdict yet: {finished}, and the study has not been confirmed"]
+
+    @property
+    def _since(self) -> int:
+        """The number of trials that finished after the confirmation; 0 before it."""
+        return self.cost.trials - self.confirmed.trials if self.confirmed else 0
 
     def forests(self) -> list[Forest]:
         """The forest plots of the comparisons; empty before confirm."""
@@ -133,10 +147,9 @@ class Overview:
     def verdict(self) -> list[str]:
         """The verdict, a sentence for each rival, the most important first. Before confirm: that there is none yet."""
         if self.confirmed:
-            n_then = self.confirmed.trials
-            since = self.cost.trials - n_then
-            later = f"This was confirmed after {n_then} trials; {since} more have finished since then: confirm again."
-            return [*self.confirmed.statements(), *([later] if since > 0 else [])]
+            then = f"This was confirmed after {self.confirmed.trials} trials"
+            later = f"{then}; {self._since} more have finished since then: confirm again."
+            return [*self.confirmed.statements(), *([later] if self._since > 0 else [])]
         return ["hpo.confirm gives the verdict. What follows was measured on validation data."]
 
     def caveats(self) -> list[str]:
@@ -159,7 +172,7 @@ class Overview:
         parts = [finished_of(self.cost.trials, budget, "trials"), pruned, f"{counts.failed} failed"]
         parts += [f"{counts.running - lost} running"] if counts.running > lost else []
         parts += [f"{lost} lost with a process that was killed, which hpo.run runs again"] if lost else []
-        parts += [f"{self.cost.epochs:,} epochs trained in {duration(self.cost.seconds)}"]
+        parts += [f"{self.cost.epochs:,} epochs trained ({duration(self.cost.seconds)} summed over trials)"]
         done = "" if self.cost.trials >= budget else "Not finished yet: "
         failed = [f"Trial {one.number} failed: {one.user_attrs[FAILURE]['reason']}." for one in trials if has_failed(one)]
         more = [f"{len(failed) - SHOWN_FAILURES} more failed."] if len(failed) > SHOWN_FAILURES else []
@@ -170,12 +183,16 @@ class Overview:
         if self.best is None:
             return "No trial is complete yet."
         figures = f"validation {shown_metrics(self.best, self.spec)} after {counted(self.spec.search.epochs, 'epoch')}"
-        late = "" if self.confirmed else f" Of the search, {late_said([best_so_far(self.study)])}."
+        late = "" if self.confirmed else f" Search: {late_said([best_so_far(self.study)])}."
         return f"Best trial: number {self.best.number}, {figures}.{late}"
 
     def brought(self) -> list[str]:
         """What each method gained by its search, in sentences; empty before confirm."""
         return self.confirmed.brought() if self.confirmed else []
+
+    def brought_note(self) -> list[str]:
+        """What the ± in `brought` is, if one has it."""
+        return [BROUGHT_NOTE] if any("±" in sentence for sentence in self.brought()) else []
 
     def baselines(self) -> list[str]:
         """How each baseline ranks, and how its settings were found; empty before confirm."""
@@ -198,35 +215,19 @@ class Overview:
 
     def methods(self) -> list[list[str]]:
         """The rows under `method_columns`; empty before confirm."""
-        if not self.confirmed:
-            return []
-        compared = [*self.confirmed.comparisons, *self.confirmed.against_baselines]
-        words = {comparison.rival: _word(comparison) for comparison in compared}
-        trained = [
-            [
-                method.label,
-                *("diverged" if method.failure else method.figure(metric) for metric in self.spec.measured),
-                self._on_validation(method, self.confirmed),
-                words.get(method.label, ""),
-                *_search_cells(method.search),
-                duration(method.seconds),
-            ]
-            for method in self.confirmed.methods
-        ]
-        return trained + [
-            [each.label, *self.confirmed.figures(each), *_cells(each, words.get(each.label, "baseline"))]
-            for each in self.confirmed.baselines
-        ]
+        return method_rows(self.confirmed) if self.confirmed else []
+
+    def table_note(self) -> str:
+        """What the ± in the table of all methods is, and what its times are; empty before confirm."""
+        return " ".join(filter(None, [self.spread(), COST_NOTE])) if self.confirmed else ""
+
+    def spread(self) -> str:
+        """What the ± in the table of all methods is; empty before confirm, and if it has none."""
+        return self.confirmed.spread() if self.confirmed else ""
 
     def search_rows(self) -> list[list[str]]:
         """The rows under SEARCHES_COLUMNS, one for each search; empty before confirm, or if no search was repeated."""
         return self.confirmed.search_rows() if self.confirmed else []
-
-    @staticmethod
-    def _on_validation(method: Method, confirmed: Confirmation) -> str:
-        """The figure on validation by which a method is chosen, as text."""
-        found = on_validation(confirmed.validated[method.label], confirmed.objective)
-        return "diverged" if found is None else f"{found:.4f}"
 
     def recommended(self) -> list[tuple[str, Beyond]]:
         """(label, measures beyond accuracy) of each method and baseline that has them; empty before confirm."""
@@ -244,27 +245,11 @@ class Overview:
 
     def gradients(self) -> list[list[str]]:
         """The rows under GRADIENT_COLUMNS: which negatives have a gradient at the end of the training; empty if unknown."""
-        methods, columns = self.confirmed.methods if self.confirmed else [], ("active", *HARDEST)
-        shares = {each.label: [each.gradient[name] for name in columns if name in each.gradient] for each in methods}
-        said = {label: [f"{100 * share:.1f} %" for share in found] for label, found in shares.items()}
-        rows = [[label, *(found if len(found) == len(columns) else ["-"] * len(columns))] for label, found in said.items()]
-        return rows if any(said.values()) else []
+        return gradient_rows(self.confirmed.methods) if self.confirmed else []
 
     def settings(self) -> tuple[list[str], list[list[str]]]:
         """(columns, rows) of the trained configs: the loss, and other settings in which they differ. No rows before confirm."""
-        methods = self.confirmed.methods if self.confirmed else []
-        flat = [dotted(method.config.to_dict()) for method in methods]
-        keys = [
-            key for key in dict.fromkeys(key for one in flat for key in one) if not key.startswith(LOSS_KEYS) and key != "seed"
-        ]
-        others = [key for key in keys if len({str(one.get(key)) for one in flat}) > 1]
-        rows = []
-        for method, fields in zip(methods, flat, strict=True):
-            loss = ", ".join(
-                f"{key.removeprefix(LOSS_KEYS)} {short(value)}" for key, value in fields.items() if key.startswith(LOSS_KEYS)
-            )
-            rows.append([method.label, loss.removeprefix("name "), *(short(fields.get(key, "")) for key in others)])
-        return ["method", "loss", *others], rows
+        return settings_table(self.confirmed.methods if self.confirmed else [])
 
     def configs(self) -> list[tuple[str, str]]:
         """(title, YAML) of the winner's config, and of the config that this study's own search found if it is another one."""
@@ -286,35 +271,20 @@ class Overview:
         elif self.methods():
             shown = len(self.method_columns) - len(SEARCH_COLUMNS)  # a note is narrow; the cost of each search is in `markdown`
             rows = [row[:shown] for row in self.methods()]
-            lines += [*markdown_table(self.method_columns[:shown], rows), ""]
+            lines += [*markdown_table(self.method_columns[:shown], rows), "", *([self.spread(), ""] if self.spread() else [])]
         columns, trials = self.best_trials()
         lines += [f"## {BEST_TRIALS_TITLE}", "", *markdown_table(columns, trials), ""] if trials else []
         lines += [plain(self.progress()), plain(self.best_trial()), ""]
         lines += [f"## {VERDICT_TITLE}", "", *(f"- {plain(sentence)}" for sentence in self.verdict()), ""]
         if self.brought():
-            lines += [f"## {BROUGHT_TITLE}", "", *(f"- {plain(sentence)}" for sentence in self.brought()), ""]
+            lines += [
+                f"## {BROUGHT_TITLE}",
+                "",
+                *(f"- {plain(sentence)}" for sentence in self.brought()),
+                "",
+                *self.brought_note(),
+                "",
+            ]
         if self.caveats():
             lines += [f"## {CAVEATS_TITLE}", "", *(f"- {plain(sentence)}" for sentence in self.caveats()), ""]
         return "\n".join(lines)
-
-
-def _word(comparison: Comparison) -> str:
-    """The verdict of a comparison in a cell, such as `MML tuned better, +3.1 %`."""
-    subject, percent = (
-        "" if comparison.word is Word.NO_VERDICT else f"{comparison.ours} ",
-        comparison.percent(comparison.difference),
-    )
-    return f"{subject}{comparison.word}" + ("" if percent is None else f", {percent_said(percent)} %")
-
-
-def _cells(baseline: BaselineResult, word: str) -> list[str]:
-    """The cells of a baseline after its figures on test. It has no epochs, and an untuned one has no cost of tuning."""
-    tried = len(baseline.evaluations)
-    found = [str(tried), "", duration(baseline.tuning_seconds)] if tried > 1 else ["", "", ""]
-    return [f"{baseline.validation:.4f}", word, *found, duration(baseline.seconds)]
-
-
-def _search_cells(search: SearchCost) -> list[str]:
-    if not search.trials:
-        return ["", "", ""]
-    return [str(search.trials), f"{search.epochs:,}", duration(search.seconds)]

@@ -16,18 +16,18 @@ from hpo.confirmation.standings import LEAGUE_TITLE, PAIRS_NOTE, PAIRS_TITLE
 from hpo.reporting.figures import HEIGHT, Picture
 from hpo.reporting.forest import KEY
 from hpo.reporting.markdown import markdown_table, plain
+from hpo.reporting.method_tables import COST_NOTE, GRADIENT_COLUMNS, SEARCH_COLUMNS
 from hpo.reporting.overview import (
     BASELINES_TITLE,
     BEST_TRIALS_TITLE,
     BROUGHT_TITLE,
     CAVEATS_TITLE,
-    GRADIENT_COLUMNS,
-    SEARCH_COLUMNS,
     SEARCHES_COLUMNS,
+    SEARCHES_NOTE,
     VERDICT_TITLE,
     Overview,
 )
-from hpo.runs.provenance import provenance
+from hpo.runs.provenance import Provenance, provenance
 from hpo.runtime.text import CHANGE_OUTPUT_HINT
 from trainers.files import write_text
 from trainers.text import visible
@@ -57,9 +57,9 @@ def markdown(overview: Overview) -> str:
     lines += ["## How it was done", "", *(f"- {plain(fact)}" for fact in overview.facts()), ""]
     if overview.methods():
         took = [[row[0], *row[-len(SEARCH_COLUMNS) :]] for row in overview.methods()]
-        lines += ["## What it took", "", *markdown_table(["method", *SEARCH_COLUMNS], took), ""]
+        lines += ["## What it took", "", *markdown_table(["method", *SEARCH_COLUMNS], took), "", COST_NOTE, ""]
     if overview.search_rows():
-        lines += ["## Searches", "", *markdown_table(SEARCHES_COLUMNS, overview.search_rows()), ""]
+        lines += ["## Searches", "", *markdown_table(SEARCHES_COLUMNS, overview.search_rows()), "", SEARCHES_NOTE, ""]
     if overview.beyond():
         lines += ["## Beyond accuracy", "", *markdown_table(overview.beyond_columns, overview.beyond()), ""]
     if overview.gradients():
@@ -71,7 +71,7 @@ def markdown(overview: Overview) -> str:
         lines += [f"## {BASELINES_TITLE}", "", *(f"- {plain(sentence)}" for sentence in overview.baselines()), ""]
     for title, text in overview.configs():
         lines += [f"## {plain(title)}", "", *_fenced(text), ""]
-    return "\n".join([*lines, "## Made by", "", *_fenced(_origin()), ""])
+    return "\n".join([*lines, "## Made by", "", *_fenced(_origin(overview.made_by)), ""])
 
 
 def _fenced(text: str) -> list[str]:
@@ -80,9 +80,10 @@ def _fenced(text: str) -> list[str]:
     return [f"{fence}yaml", text.rstrip(), fence]
 
 
-def _origin() -> str:
-    """The versions that wrote the report, as YAML. confirm.yaml and each run have those that computed the figures."""
-    return to_yaml(provenance().to_dict())
+def _origin(figures: Provenance | None) -> str:
+    """The versions that computed the figures and those that wrote the page, as YAML. Each run has those that trained it."""
+    computed = {} if figures is None else {"figures": figures.to_dict()}
+    return to_yaml({**computed, "page": provenance().to_dict()})
 
 
 def page(overview: Overview, drawn: dict[str, Picture]) -> str:
@@ -90,11 +91,13 @@ def page(overview: Overview, drawn: dict[str, Picture]) -> str:
     return rendered(
         TEMPLATE,
         drawn,
+        overview.made_by,
         name=overview.spec.name,
         key=KEY,
         overview=overview,
         league=overview.standings,
         searches_columns=SEARCHES_COLUMNS,
+        searches_note=SEARCHES_NOTE,
         gradient_columns=GRADIENT_COLUMNS,
         brought_title=BROUGHT_TITLE,
         best_trials_title=BEST_TRIALS_TITLE,
@@ -107,8 +110,12 @@ def page(overview: Overview, drawn: dict[str, Picture]) -> str:
     )
 
 
-def rendered(template: str, drawn: Mapping[str, Picture], **content: object) -> str:
-    """The page of a template in templates/, with pictures and with the versions that wrote it."""
+def rendered(template: str, drawn: Mapping[str, Picture], made_by: Provenance | None, **content: object) -> str:
+    """The page of a template in templates/, with pictures and with the versions that made it.
+
+    Args:
+        made_by: the versions that computed the verdict; None before there is one.
+    """
     figures = [
         {
             "title": picture.title,
@@ -120,7 +127,7 @@ def rendered(template: str, drawn: Mapping[str, Picture], **content: object) -> 
         for number, (key, picture) in enumerate(drawn.items())
     ]
     policy = _policy(str(figure["drawing"]) for figure in figures)
-    return _environment().get_template(template).render(policy=policy, figures=figures, origin=_origin(), **content)
+    return _environment().get_template(template).render(policy=policy, figures=figures, origin=_origin(made_by), **content)
 
 
 def _policy(drawings: Iterable[str]) -> str:

@@ -58,8 +58,7 @@ def repair(path: Path, unsound: Callable[[BaseStorage], Iterable[int]]) -> Repai
         names, failed = _Names(storage), sorted(unsound(storage))
         said = [*_said(pieces, names), *(f"{names.trial(trial)} is incomplete and counts as failed" for trial in failed)]
         copy = _copied(path)
-        write_bytes(path.resolve(), b"".join(_as_failed(piece, failed) for piece in kept))
-        shutil.copymode(copy, path)
+        write_bytes(path, b"".join(_as_failed(piece, failed) for piece in kept))
     return Repair(copy, said)
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 import os
 import re
+import shutil
 import signal
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numba
@@ -16,17 +18,20 @@ import optuna
 import pandas as pd
 import pytest
 import torch
+from optuna.trial import TrialState
 
 from hpo import confirm as confirm_command
 from hpo import report
 from hpo.api import Dataset, confirm, load_study, search
 from hpo.cli.session import as_arguments
+from hpo.outcomes import Verdict
 from hpo.reporting.export import ExportedConfig
 from hpo.study.from_python import spec_of
 from hpo.study.trials import tally
 from trainers import InputError
 
 from .conftest import Place
+from .outcomes import confirmed
 
 SETTINGS: dict[str, Any] = {  # of the tiny study, as arguments of Python
     "config": {
@@ -89,6 +94,34 @@ def test_a_search_equals_that_of_the_command(place: Place, capsys: pytest.Captur
     assert repr(study).startswith("Study tiny_mml: 4 of 4 trials finished, ")
     assert f"<p>{repr(study)[:20]}" in study._repr_html_()
     assert study.report(place.root / "page.html").read_text() == (study.folder / "report.html").read_text()
+
+
+def test_a_study_without_complete_trials_can_be_shown_and_reported(place: Place):
+    """It may have no trial, or failed ones alone. Its folder may be gone."""
+    place.run("--search-only", "--timeout", "0.000001", "--trials", "1")
+    study = load_study("tiny_mml", output=place.output)
+    assert study._repr_html_() == f"<p>{study!r}</p>"
+    failed = study.optuna.ask()
+    study.optuna.tell(failed, state=TrialState.FAIL)
+    assert study._repr_html_() == f"<p>{study!r}</p>"
+    shutil.rmtree(study.folder)
+    assert "No verdict yet" in study.report().read_text()
+    assert (study.folder / "owner.yaml").exists()
+
+
+@pytest.mark.confirmed
+def test_a_notebook_shows_small_standard_deviations(place: Place):
+    """Of 0.00121 and 0.00123 it is 0.00002 / sqrt(2) = 0.0000141, which four decimals hide."""
+    outcome = confirmed(place)
+    first, *others = outcome.methods
+    small = {
+        seed: {**found, "ndcg@20": value}
+        for (seed, found), value in zip(first.by_seed.items(), (0.00121, 0.00123), strict=True)
+    }
+    changed = outcome.model_copy(update={"methods": [replace(first, by_seed=small), *others]})
+    html = Verdict(load_study("tiny_mml", output=place.output), changed)._repr_html_()
+    assert "<td>0.001220</td>" in html
+    assert "<td>0.000014</td>" in html
 
 
 def test_nothing_is_printed_without_progress(place: Place, capfd: pytest.CaptureFixture[str]):

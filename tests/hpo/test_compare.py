@@ -173,6 +173,9 @@ def test_our_own_runs_get_the_verdict_of_confirm(place: Place, here: Path, capsy
     assert found.comparisons == before.comparisons, "each p, interval and word"
     assert [row[1:3] for row in found.rows()] == [row[1:3] for row in before.rows()[: len(before.methods)]]
     assert [f"tiny_mml: {sentence}" for sentence in before.sentences()] == found.notes
+    names = [one.label for one in before.baselines]
+    left_out = f"tiny_mml: {len(names)} baselines not compared, {', '.join(names[:-1])} and {names[-1]}: hpo.confirm compares "
+    assert [line.startswith(left_out) for line in found.said] == [False, True]
     assert compare.main([str(study), "--baseline", ours, *flags]) == 0
     for there, here_ in zip(before.comparisons, outcome(here).comparisons, strict=True):
         check_mirrored(there, here_)
@@ -180,6 +183,7 @@ def test_our_own_runs_get_the_verdict_of_confirm(place: Place, here: Path, capsy
     capsys.readouterr()
     assert compare.main([f"A={study}:{ours}", f"{study}:{rival}", "--ours", "A", *flags]) == 0
     (alone,) = outcome(here).comparisons
+    assert outcome(here).said == found.said[:1], "the baselines were not asked for"
     (same,) = (one for one in before.comparisons if one.rival == rival)
     assert (alone.ours, alone.rival, alone.users, alone.both) == ("A", rival, same.users, same.both)
 

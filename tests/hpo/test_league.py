@@ -125,6 +125,7 @@ def test_the_same_command_again_gives_the_same_table_and_trains_nothing(league: 
     for number, name in enumerate(["tiny_mml", *rivals], 1):
         assert f"search {number} of 5: {name}" in shown
     assert "tiny_mml: ndcg@20 on the test split, mean ± half of its 95 % interval" in shown
+    assert "± is half of the 95 % interval of a mean over users and runs" in (league.output / "tiny_mml/report.md").read_text()
     assert "the verdict on each pair in full, and the table of all pairs: see the report" in shown
     assert "published settings of Yelp2018) are" not in shown, "published settings are no methods"
 

@@ -85,7 +85,7 @@ def test_a_study_uses_its_objective_from_the_search_to_the_report(
     assert f"the highest {objective} on the test split" in outcome.statements()[1]
     *others, about_searches = outcome.statements()
     assert all(f"{objective} " in sentence for sentence in others)
-    assert "another search may find others" in about_searches
+    assert "another search may find another config" in about_searches
 
     folder = place.output / "tiny_mml"
     best = read_yaml(folder / "best.yaml")

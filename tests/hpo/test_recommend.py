@@ -67,7 +67,7 @@ def test_lists_of_users_have_their_best_unseen_items(
 
 def test_users_may_come_from_a_file(place: Place, trained: Callable[..., Path], capsys: pytest.CaptureFixture[str]) -> None:
     path = trained()
-    (place.root / "users.txt").write_text("4\n\n 2 \n")
+    (place.root / "users.txt").write_text("4\n\n 2 \n", encoding="utf-8-sig")  # as Excel saves it
     capsys.readouterr()
     assert recommend.main([str(path), "--users-file", str(place.root / "users.txt"), "-k", "1"]) == 0
     assert [line.split(",")[0] for line in capsys.readouterr().out.splitlines()[1:]] == ["4", "2"]

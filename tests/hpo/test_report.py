@@ -10,12 +10,14 @@ import optuna
 import pytest
 from optuna_dashboard import get_note
 
-from hpo import confirm, export, report, run
+from hpo import confirm, dashboard, export, report, run
+from hpo.api import load_study
 from hpo.reporting.figures import CURVES, SHAPE, pictures
 from hpo.search.claims import this_worker
 from hpo.storage.open import open_storage
 from hpo.study.attributes import WORKER
-from trainers.yaml_files import read_yaml
+from trainers.errors import InputError
+from trainers.yaml_files import SEAL, read_yaml, sealed
 
 from .conftest import Place
 from .outcomes import confirmed, files, opened
@@ -104,28 +106,53 @@ def test_the_report_needs_no_data(place: Place, capsys: pytest.CaptureFixture[st
     assert "2 of 2 trials finished" in files(place)[0]
 
 
+def _changed(text: str) -> dict[str, str]:
+    """The text of a confirm.yaml that cannot be shown any more, by a part of the message about it."""
+    body = text.rpartition(SEAL)[0]
+    return {
+        "does not match its checksum": text.replace("MML tuned", "MML best", 1),
+        "this version reads format 5, got 4": sealed(body.replace("format: 5", "format: 4", 1)),
+        "must be of study 'tiny_mml', and is of another one": sealed(body.replace("n_margins: 2", "n_margins: 3", 1)),
+        "expected the node content": sealed("winner: {\n"),
+    }
+
+
 @pytest.mark.confirmed
-def test_an_edited_verdict_is_not_shown(place: Place, capsys: pytest.CaptureFixture[str]):
-    path = place.output / "tiny_mml" / "confirm.yaml"
-    path.write_text(re.sub(r"\d\.\d %", "99.9 %", path.read_text(), count=1))
-    assert report.main(["--study", "tiny_mml", "--output", str(place.output)]) == 0
-    assert "does not match its checksum" in capsys.readouterr().err
-    assert "No verdict yet" in files(place)[0]
-
-
-@pytest.mark.parametrize("content", ["study: tiny_mml\n", "[]\n", "winner: {\n"])
-def test_a_damaged_confirmation_is_not_shown(place: Place, capsys: pytest.CaptureFixture[str], content: str):
-    place.run("--search-only", "--trials", "2")
-    (place.output / "tiny_mml" / "confirm.yaml").write_text(content)
-    assert report.main(["--study", "tiny_mml", "--output", str(place.output)]) == 0
-    assert "counts as not confirmed" in capsys.readouterr().err
-    assert "No verdict yet" in files(place)[0]
+def test_a_verdict_that_cannot_be_read_leaves_report_and_note_as_they_are(
+    place: Place, fails: Callable[[int], str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    """The report that lies there is a good one. One without the verdict would say that nothing was confirmed."""
+    path, before, of_optuna = place.output / "tiny_mml" / "confirm.yaml", files(place), opened(place).study
+    note = get_note(of_optuna)
+    monkeypatch.setattr(dashboard, "serve", lambda application, host, port: None)
+    study = load_study("tiny_mml", output=place.output)
+    remedy = "; delete it and run hpo.confirm again; finished runs are kept"
+    for why, text in _changed(path.read_text()).items():
+        path.write_text(text)
+        message = fails(report.main(["--study", "tiny_mml", "--output", str(place.output)]))
+        assert f"error: {path}" in message
+        assert why in message
+        assert message.count(remedy) == 1
+        assert str(path) in fails(export.main(["--study", "tiny_mml", *place.where, "--bundle", str(place.root / "b.zip")]))
+        with pytest.raises(InputError, match=re.escape(why)):
+            study.report()
+        assert dashboard.main(["--output", str(place.output)]) == 0, "it shows the other studies"
+        assert why in capsys.readouterr().err
+        assert files(place) == before
+        assert get_note(of_optuna) == note
 
 
 def test_the_report_warns_of_a_confirmation_of_an_earlier_state(place: Place):
     place.run()
     place.run("--search-only", "--trials", "6")
-    assert "This was confirmed after 4 trials; 2 more have finished since then" in files(place)[0]
+    markdown, html = files(place)
+    assert "This was confirmed after 4 trials; 2 more have finished since then" in markdown
+    box = [
+        "2 trials finished after this verdict: confirm again",
+        "CCL and BSL are not tuned, so a comparison with them is not fair",
+    ]
+    assert all(f"\n- {line}\n" in markdown.partition("| method")[0] for line in box)
+    assert all(f"<li>{line}</li>" in html.partition("</header>")[0] for line in box)
 
 
 def test_results_of_another_study_of_this_name_are_neither_shown_nor_overwritten(place: Place, fails: Callable[[int], str]):

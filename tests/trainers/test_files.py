@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from io import BytesIO
 from pathlib import Path
+from threading import Thread
 
 import numpy as np
 import pytest
@@ -42,6 +43,44 @@ def test_a_failed_write_leaves_the_old_content(tmp_path: Path, monkeypatch: pyte
     assert str(caught.value) == f"{path}: cannot be written: No space left on device; make room"
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_file_keeps_its_mode(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    path.chmod(0o640)
+    write_text(path, "new")
+    assert (path.read_text(), path.stat().st_mode & 0o777) == ("new", 0o640)
+
+
+def test_a_link_stays_and_its_target_is_written(tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    for name, link in (("old.txt", "a.txt"), ("new.txt", "b.txt")):
+        (tmp_path / link).symlink_to(Path("there") / name)
+    (tmp_path / "there" / "old.txt").write_text("old")
+    for link in ("a.txt", "b.txt"):
+        write_text(tmp_path / link, f"of {link}")
+        assert (tmp_path / link).is_symlink()
+    assert {path.name: path.read_text() for path in (tmp_path / "there").iterdir()} == {
+        "old.txt": "of a.txt",
+        "new.txt": "of b.txt",
+    }
+
+
+def test_what_is_no_regular_file_is_written_to(tmp_path: Path) -> None:
+    pipe, found = tmp_path / "pipe", list[str]()
+    os.mkfifo(pipe)
+    reader = Thread(target=lambda: found.append(pipe.read_text()), daemon=True)
+    reader.start()
+    write_text(pipe, "through it")
+    reader.join(10)
+    assert (found, pipe.is_fifo()) == (["through it"], True)
+    (tmp_path / "null").symlink_to(os.devnull)
+    write_text(tmp_path / "null", "gone")
+    assert (tmp_path / "null").is_char_device()
+    with pytest.raises(InputError, match="Is a directory"):
+        write_text(tmp_path, "x")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["null", "pipe"]
 
 
 def test_the_message_has_path_reason_and_remedy(tmp_path: Path) -> None:

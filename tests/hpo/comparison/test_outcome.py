@@ -89,6 +89,32 @@ def test_the_page_begins_with_the_result_in_words():
     ] == ["A"]
 
 
+def test_the_page_says_what_its_spread_is():
+    """The figures of the searches are .40 and .70 on average: .55 with a standard deviation of .3 / sqrt(2) between them."""
+    flat = {lift: side("A", lift).runs[0] for lift in (0.3, 0.5, 0.6, 0.8)}
+    runs = [replace(run, users=run.users * 0 + lift, seed=str(lift)) for lift, run in flat.items()]
+    searched, once = Side("A", "runs", [runs[:2], runs[2:]]), side("B", 0.1, 0.2)
+    found = compared([searched, once, side("C", 0.2)], "ndcg@20")
+    assert found.rows()[0][1] == "0.5500 ± 0.2121"
+    assert found.spread() == "± is the standard deviation: between searches for A; over runs for B."
+    assert f'<p class="note">{found.spread()}</p>' in page(found)
+    assert compared([once, side("D", 0.1)], "ndcg@20").spread() == "± is the standard deviation over runs."
+    assert compared([side("C", 0.2), side("D", 0.1)], "ndcg@20").spread() == ""
+
+
+def test_the_advice_on_runs_of_a_study_names_the_flag_of_confirm():
+    """A run of a study cannot be given as a file of another seed."""
+    once = [side("A", 0.1), side("B", 0.0)]
+    (of_files,) = [said for said in compared(once, "ndcg@20").statements() if said.startswith("no verdict")]
+    assert "give files of two or more seeds" in of_files
+    (of_runs,) = [
+        said
+        for said in compared([replace(one, kind="runs") for one in once], "ndcg@20").statements()
+        if said.startswith("no verdict")
+    ]
+    assert of_runs.endswith("; confirm the study with --confirm-seeds 3 or more")
+
+
 def test_the_order_of_users_in_a_file_has_no_effect(outcome: Compared):
     shuffled = [side(label, *lifts) for label, lifts in (("A", (0.1, 0.101)), (EVIL, (0.0, 0.001)), ("one", (0.05,)))]
     for run in shuffled[0].runs:

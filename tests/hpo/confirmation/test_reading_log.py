@@ -10,6 +10,7 @@ from hpo.confirmation.caveats import CaveatKind
 from hpo.confirmation.reading_log import log_reading
 from hpo.runs.baselines import BaselineRuns
 from trainers.stopping import Stopped
+from trainers.yaml_files import read_yaml
 
 from ..conftest import Place
 from ..outcomes import facts
@@ -32,8 +33,11 @@ def test_reading_the_test_split_again_is_counted(place: Place):
     again = ["--study", "tiny_mml", *place.where, "--select-seeds", "1"]
     assert confirm.main([*again, "--confirm-seeds", "1"]) == 0
     assert facts(place, CaveatKind.TEST_READ_AGAIN) == [], "the same runs"
+    assert " the test split was read once per run, at its last epoch. Program: " in cited(place, "tiny_mml")
     assert confirm.main([*again, "--confirm-seeds", "2"]) == 0
     assert facts(place, CaveatKind.TEST_READ_AGAIN) == [("tiny_mml", {"times": 2})]
+    also = " This study has read the test split for 2 different comparisons."
+    assert f" was read once per run, at its last epoch.{also} Program: " in cited(place, "tiny_mml")
 
 
 @pytest.mark.confirmed
@@ -79,3 +83,10 @@ def test_reading_the_test_split_for_another_study_is_a_caveat(place: Place):
         place.run(*few, "--study-name", name)
     assert facts(place, CaveatKind.TEST_READ_FOR_OTHERS, "second") == [("second", {"studies": ["first"]})]
     assert facts(place, CaveatKind.TEST_READ_FOR_OTHERS, "first") == []
+    also = " 1 other study of these data has read it, too: first."
+    assert f" was read once per run, at its last epoch.{also} Program: " in cited(place, "second")
+
+
+def cited(place: Place, study: str) -> str:
+    """The sentences to quote about the study's own method."""
+    return str(read_yaml(place.output / study / "best.yaml")["citation"])

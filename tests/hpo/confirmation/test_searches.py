@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import re
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ from hpo.confirmation.searches import Found, Search, Searches, Unusable, of_winn
 from hpo.confirmation.statistics import Word
 from hpo.reporting.export import export_confirmed
 from hpo.reporting.figures import CURVES, SHAPE, pictures
+from hpo.reporting.overview import BROUGHT_NOTE, SEARCHES_NOTE
 from hpo.storage.open import open_storage
 from hpo.study.stored import stored_spec
 from trainers import TrainConfig
@@ -123,6 +126,10 @@ def test_the_report_has_a_line_for_each_search(searched_once: Place):
     assert all(f"| MML tuned | {name} |" in markdown and f">{name}</td>" in html for name in NAMES)
     rows = opened(searched_once).search_rows()
     assert [row[-1] for row in rows[:3]].count("yes") == 1
+    (what,) = re.findall(r"^± is the standard deviation: between searches for MML tuned and CCL tuned; over .*", markdown, re.M)
+    assert re.fullmatch(r".*; over seeds for MML \(published .*\).* and iALS \(.*\)\.", what)
+    assert all(unescape(html).count(note) == 1 for note in (what, SEARCHES_NOTE, BROUGHT_NOTE))
+    assert all(markdown.count(note) == 1 for note in (SEARCHES_NOTE, BROUGHT_NOTE))
     assert "the best config of each search by validation and the published ones were trained with 2 seeds" in markdown
 
 

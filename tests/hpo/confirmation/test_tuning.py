@@ -155,4 +155,4 @@ def test_a_confirmation_prints_the_gain_of_each_search(place: Place, capsys: pyt
         assert f"- {sentence}" in markdown
         assert f"<li>{sentence.replace('>', '&gt;')}</li>" in html
         assert f"- {sentence}" in shown
-    assert "tiny_mml: its best value " in shown, "printed at the end of the search, too"
+    assert "tiny_mml: 4 trials are too few to tell whether more would help\n" in shown, "printed after the search, too"

@@ -74,8 +74,9 @@ def test_the_winner_is_the_method_with_the_highest_mean_over_its_searches():
     assert (decision.best, decision.search, decision.test) == (b, searches[1], 0.4)
     assert decision.value == pytest.approx(0.3)
     assert leader_of([a, b], validated, NDCG) == "B"
-    said = winner_said(decision, NDCG)
-    assert "validation ndcg@20 0.3200, and the mean of its 2 searches, 0.3000, is the highest of 2 methods" in said
+    said = winner_said(decision, NDCG, 2)
+    assert "validation ndcg@20 0.3000 on average over its 2 searches, the highest of 2 methods; its best search, s2, " in said
+    assert "s2, has 0.3200 on validation and 0.4000 on the test split" in said
 
 
 def test_the_winners_figure_comes_from_its_chosen_search():

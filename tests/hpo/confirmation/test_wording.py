@@ -12,9 +12,10 @@ from typing import Any
 from pydantic import JsonValue
 
 from hpo.confirmation.advice import COMPARE as COMMAND
+from hpo.confirmation.advice import COMPARE_STUDIES as OF_STUDIES
 from hpo.confirmation.caveats import Caveat, CaveatKind
 from hpo.confirmation.evidence import Evidence
-from hpo.confirmation.headlines import headline, headlines, winner_headline
+from hpo.confirmation.headlines import headline, headlines, warnings, winner_headline
 from hpo.confirmation.league import League, Pair, Span
 from hpo.confirmation.repeats import Repeats
 from hpo.confirmation.results import BestSoFar, Finalist, Method, SearchCost, SearchWinner
@@ -166,6 +167,7 @@ CAVEATS: list[tuple[CaveatKind, str, dict[str, JsonValue]]] = [
     (CaveatKind.SAME_FIGURES, "BPR", {"other": "EASE"}),
     (CaveatKind.MIXED_SOURCES, "BPR", {"read": ["BPR"], "computed": ["MML", "EASE"]}),
 ]
+BRIEF = BestSoFar(9, {1: 0.1})
 ROSE, FLAT, SHORT = BestSoFar(60, {1: 0.1, 20: 0.2, 41: 0.204}), BestSoFar(60, {1: 0.1, 20: 0.2}), BestSoFar(2, {1: 0.1})
 LITTLE, LATE = BestSoFar(60, {40: 0.2, 60: 0.2006}), BestSoFar(60, {41: 0.2})
 TUNED = [
@@ -175,6 +177,8 @@ TUNED = [
     Tuning("MML tuned", "MML published", validation_percent=4.12, searches=[FLAT]),
     Tuning("MML tuned", "MML published", validation_percent=-1.0, test_percent=0.5, searches=[ROSE, FLAT]),
     Tuning("BPR tuned", "trial 0, its first", validation_percent=-1.0, searches=[SHORT]),
+    Tuning("BPR tuned", "trial 0, its first", validation_percent=-1.0, searches=[BestSoFar(1, {1: 0.1})]),
+    Tuning("BPR tuned", "trial 0, its first", validation_percent=-1.0, searches=[BRIEF]),
     Tuning("BPR tuned", "trial 40, its first", validation_percent=0.0, searches=[LATE]),
     Tuning("CCL tuned", "CCL published", True, 0.0, 0.0, searches=[FLAT, FLAT]),
     Tuning("CCL tuned", "CCL published"),
@@ -245,26 +249,18 @@ def all_sentences(objective: str = OBJECTIVE) -> str:
     lines += [f"statement: {each}" for each in statements(single, comparisons[:1], [], 100, objective)]
     ahead = [baseline_result("EASE", {objective: 0.07}), baseline_result("MostPop", {objective: 0.02})]
     lines += [f"statement: {each}" for each in statements(methods[:2], [], ahead, 100, objective)]
+    lines += [f"statement: {each}" for each in statements(several, [], ahead, 100, objective)]
     values = {"MML tuned": 0.31, "CCL published": 0.29, "BSL tuned": 0.32, "CCL tuned": 0.3, "SL": 0.4}
     validated = {label: [Finalist(None, CONFIG, 0.0, {101: {objective: value}})] for label, value in values.items()}
     few = [baseline_result("EASE", {objective: 0.07}, 0.7)]
     twice = [*few, baseline_result("MostPop", {objective: 0.05}, 0.5)]
     for given_methods, baselines in ((methods, []), (methods, few), (methods, twice), (methods[:1], []), (methods[3:], [])):
-        lines.append(f"statement: {winner_said(decide(given_methods, validated, baselines, objective), objective)}")
-    lines.append(f"statement: {winner_said(decide(several, validated, [], objective), objective)}")
-    judged, alone = compared("CCL", 0.01, 0.0001, family=3), compared("BSL", 0.01, 1.0, runs=False)
-    close = compared("CCL", 0.00001, 0.0499), compared("CCL", 0.00001, 0.0502)
-    lines += [f"statement: {verdict(each, objective, command=COMMAND)}" for each in (judged, alone, *close)]
-    undecided = compared("CCL", 0.0005, 0.4, family=1)
-    mixed = Repeats(("search", "seed"), (3, 4), 6, "MML tuned")
-    none = Repeats(SEEDS, (3, 3), None, most=50)
-    for repeats in (Repeats(SEEDS, (3, 3), 7), mixed, none, replace(none, more_users=True), Repeats(SEEDS, (5, 3), 8)):
-        lines.append(f"statement: {verdict(undecided, objective, repeats)}")
-        lines.append(f"headline: {headline(undecided, repeats)}")
-    lines.append(f"statement: {verdict(undecided, objective, Repeats(SEEDS, (2, 2), 5), COMMAND)}")
-    twice_searched = compared("BSL", 0.01, 1.0, runs=False, searches=(2, 1))
-    worse = compared("HINGE", -0.5, 0.01, base=0.0)
-    lines += [f"headline: {headline(each)}" for each in (judged, worse, undecided, alone, twice_searched)]
+        decision = decide(given_methods, validated, baselines, objective)
+        lines.append(f"statement: {winner_said(decision, objective, len(given_methods))}")
+    lines.append(f"statement: {winner_said(decide(methods[:1], validated, [], objective), objective, 2)}")
+    for baselines in ([], few):
+        lines.append(f"statement: {winner_said(decide(several, validated, baselines, objective), objective, 2)}")
+    lines += _of_pairs(objective)
     for given_methods, baselines in ((methods, []), (methods, few), (methods, twice), (methods[2:3], [])):
         lines.append(f"headline: {winner_headline(decide(given_methods, validated, baselines, objective))}")
     lines += _of_baselines(methods[:1], objective)
@@ -272,12 +268,43 @@ def all_sentences(objective: str = OBJECTIVE) -> str:
     lines += [f"headline: {each}" for each in headlines(methods[:1], [], 5, objective)]
     lines += [f"headline: {each}" for each in headlines(methods[:1], [], 100, objective)]
     lines += [f"headline: {each}" for each in headlines(methods[3:], [], 100, objective)]
-    lines.append(f"statement: {highest_said('MML', 0.31, 3, 4980, objective)}")
+    lines += _of_warnings(objective)
+    lines.append(f"statement: {highest_said(['MML', 'BSL'], 0.31, 3, 4980, objective)}")
+    lines.append(f"statement: {highest_said(['MML'], 0.31, 3, 4980, objective)}")
     lines += [f"brought: {tuning_said(tuning, objective)}" for tuning in TUNED]
     caveats = [Caveat(kind=kind, subject=subject, facts=facts) for kind, subject, facts in CAVEATS]
     lines += [f"{caveat.kind}: {sentence(caveat, objective)}" for caveat in caveats]
     lines += _of_several(objective)
     return "\n".join(lines) + "\n"
+
+
+def _of_pairs(objective: str) -> list[str]:
+    """What is said of a single pair, also by `hpo.compare`, and in short."""
+    judged, alone = compared("CCL", 0.01, 0.0001, family=3), compared("BSL", 0.01, 1.0, runs=False)
+    close = compared("CCL", 0.00001, 0.0499), compared("CCL", 0.00001, 0.0502)
+    lines = [f"statement: {verdict(each, objective, command=COMMAND)}" for each in (judged, alone, *close)]
+    lines.append(f"statement: {verdict(alone, objective, command=OF_STUDIES)}")
+    undecided = compared("CCL", 0.0005, 0.4, family=1)
+    mixed = Repeats(("search", "seed"), (3, 4), 6, "MML tuned")
+    none = Repeats(SEEDS, (3, 3), None, most=50)
+    for repeats in (Repeats(SEEDS, (3, 3), 7), mixed, none, replace(none, more_users=True), Repeats(SEEDS, (5, 3), 8)):
+        lines.append(f"statement: {verdict(undecided, objective, repeats)}")
+        lines.append(f"headline: {headline(undecided, repeats)}")
+    for command in (COMMAND, OF_STUDIES):
+        lines.append(f"statement: {verdict(undecided, objective, Repeats(SEEDS, (2, 2), 5), command)}")
+    lines.append(f"statement: {verdict(undecided, objective, mixed, OF_STUDIES)}")
+    twice_searched = compared("BSL", 0.01, 1.0, runs=False, searches=(2, 1))
+    worse = compared("HINGE", -0.5, 0.01, base=0.0)
+    return lines + [f"headline: {headline(each)}" for each in (judged, worse, undecided, alone, twice_searched)]
+
+
+def _of_warnings(objective: str) -> list[str]:
+    """What the box says besides the result, of one method and of two."""
+    lost = [method(label, value, 4, objective) for label, value in (("MML tuned", 0.06), ("A tuned", None), ("B tuned", None))]
+    named: list[tuple[str, JsonValue]] = [("CCL", True), ("CML", False), ("BSL", True), ("SL", False)]
+    caveats = [Caveat(kind=CaveatKind.NOT_TUNED, subject=name, facts={"compared": compared}) for name, compared in named]
+    said = [*warnings(lost[:2], caveats[:2]), *warnings(lost, caveats), *warnings(lost[:1], [])]
+    return [f"warning: {each}" for each in said]
 
 
 def _of_several(objective: str) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +18,7 @@ from hpo.search.claims import this_worker
 from hpo.storage.open import open_storage
 from hpo.study.attributes import WORKER
 from hpo.study.stored import find_study
+from trainers.yaml_files import SEAL, sealed
 
 from ..conftest import Place
 from ..outcomes import confirmed, files, opened
@@ -97,6 +99,24 @@ def another_format(members: dict[str, bytes]) -> None:
 
 def a_member_less(members: dict[str, bytes]) -> None:
     del members["report.md"]
+
+
+@pytest.mark.confirmed
+def test_a_bundle_whose_verdict_has_an_older_format_is_refused(place: Place, fails: Callable[[int], str]):
+    path = bundled(place)
+
+    def older(members: dict[str, bytes]) -> None:
+        text = members["confirm.yaml"].decode().rpartition(SEAL)[0].replace("format: 5", "format: 4", 1)
+        before, members["confirm.yaml"] = members["confirm.yaml"], sealed(text).encode()
+        digests = (hashlib.sha256(content).hexdigest().encode() for content in (before, members["confirm.yaml"]))
+        members[bundle.CONTENTS] = members[bundle.CONTENTS].replace(*digests)
+
+    changed(path, older)
+    assert fails(report.main(["--bundle", str(path)])).endswith(
+        f"error: {path}, confirm.yaml: this version reads format 5, got 4; unzip it for the report of the version that made "
+        "it\n"
+    )
+    assert not (place.root / "sent").exists()
 
 
 @pytest.mark.confirmed

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from hpo.confirmation.results import BestSoFar
-from hpo.reporting.figures import hinge_cost
+from hpo.reporting.figures import hinge_cost, mean_by_epoch
 from hpo.reporting.search_progress import best_so_far_figure
 from trainers.losses import BSL, CCL, MML
 
@@ -41,6 +41,13 @@ def test_the_hinge_cost_agrees_with_a_computation_by_hand():
     assert hinge_cost(CCL(margin=0.5, negative_weight=3.0), np.array([0.7]))[0] == pytest.approx([0.6])
     with pytest.raises(ValueError, match="bsl has no margins"):
         hinge_cost(BSL(temperature=0.1, exponent=1.0), np.array([0.7]))
+
+
+def test_a_mean_curve_ends_where_a_seed_diverges():
+    """At epoch 4 the mean over the survivors is .4, although the mean over both seeds stopped at .2."""
+    assert mean_by_epoch({1: {2: 0.1, 4: 0.4}, 2: {2: 0.3}}) == {2: pytest.approx(0.2)}
+    assert mean_by_epoch({1: {2: 0.1}, 2: {}}) == {}
+    assert mean_by_epoch({}) == {}
 
 
 def test_the_best_value_so_far_is_a_line_or_a_mean_with_its_range():

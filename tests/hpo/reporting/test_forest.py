@@ -20,7 +20,9 @@ def against(rival: str, difference: float, base: float = 0.2, detectable: float 
 
 
 def test_rows_are_in_percent():
-    drawn = forest("T", [against("BSL", 0.04), against("CCL", -0.1, detectable=None)], "ndcg@20", ("other", "MML tuned"))
+    drawn = forest(
+        "T", [against("BSL", 0.04), against("CCL", -0.1, detectable=None)], "ndcg@20", ("the other method", "MML tuned")
+    )
     assert drawn is not None
     first, second = drawn.rows
     assert (first.name, first.word, first.style) == ("BSL", Word.BETTER, "better")
@@ -28,8 +30,8 @@ def test_rows_are_in_percent():
     assert first.figures == "+20.0 % (+10.0 to +30.0 %)"
     assert (second.style, second.detectable) == ("none", None)
     assert (second.low, second.high) == pytest.approx((-55, -45)), "the interval over users alone"
-    assert drawn.unit == "difference in ndcg@20, % of the other method's mean"
-    assert drawn.sides == ("other", "MML tuned")
+    assert drawn.unit == "difference in ndcg@20, % of the mean of the other method"
+    assert drawn.sides == ("the other method", "MML tuned")
 
 
 def test_the_axis_includes_zero_and_every_row_and_has_round_ticks():

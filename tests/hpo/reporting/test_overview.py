@@ -6,7 +6,9 @@ from dataclasses import replace
 
 import pytest
 
+from hpo.reporting.method_tables import COST_NOTE
 from hpo.reporting.overview import markdown_table, plain
+from hpo.reporting.pages import markdown, page
 
 from ..conftest import Place
 from ..outcomes import confirmed, opened
@@ -40,6 +42,7 @@ def test_the_groups_of_popularity_add_up_to_the_metric(place: Place):
             parts = [getattr(group, metric) for group in method.beyond.groups]
             assert sum(parts) == pytest.approx(method.mean(f"{metric}@20"), abs=1e-6)
         assert 0.0 < method.beyond.coverage <= 1.0
+    assert opened(place).beyond_columns[2] == "mean popularity@20 (training interactions)"
 
 
 @pytest.mark.confirmed
@@ -61,6 +64,11 @@ def test_costs_are_the_sums_of_the_trials(place: Place):
     tuned, published = overview.methods()[:2]
     assert tuned[5:7] == ["4", str(sum(spent) + 3 * 2 * 4)], "three finalists, two seeds, four epochs in stage 1"
     assert published[5:7] == ["", ""], "it has no search"
+    assert f" {sum(spent)} epochs trained (" in overview.progress()
+    assert overview.progress().count(" summed over trials).") == 1
+    assert overview.table_note() == f"± is the standard deviation over seeds. {COST_NOTE}"
+    assert f'<p class="note">{overview.table_note()}</p>' in page(overview, {})
+    assert markdown(overview).count(f"\n\n{COST_NOTE}\n") == 1
 
 
 def test_a_markdown_cell_cannot_break_the_table():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+from dataclasses import replace
 from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
@@ -17,6 +18,7 @@ from jinja2 import UndefinedError
 from hpo.reporting.figures import Picture
 from hpo.reporting.overview import Overview
 from hpo.reporting.pages import _environment, _fenced, markdown, page
+from hpo.runs.provenance import provenance
 from hpo.study.definition import DEFINITION, SplitData, definition_of
 from hpo.study.spec import StudySpec, load_spec
 from trainers.data.options import ValidationSplit
@@ -111,6 +113,21 @@ def test_the_page_of_a_study_without_trials_has_no_empty_sections(tmp_path: Path
     titles = re.findall("<h2>(.*?)</h2>", page(overview_of(load_spec("demo_mml"), tmp_path), {}))
     assert titles == ["The verdict in full", "The search", "How it was done", "Made by"]
     assert "No verdict yet" in shown.text
+
+
+@pytest.mark.confirmed
+def test_the_page_says_who_computed_the_figures_and_who_wrote_it(place: Place):
+    """A later version may write the page of an older verdict."""
+    overview = opened(place)
+    assert overview.confirmed is not None
+    older = overview.confirmed.provenance.model_copy(update={"version": "0.0.1"})
+    view = replace(overview, confirmed=overview.confirmed.model_copy(update={"provenance": older}))
+    for text in (markdown(view), unescape(page(view, {}))):
+        made = text[text.index("Made by") :]
+        figures, _, written = made.partition("\npage:\n")
+        assert "figures:\n  version: 0.0.1\n" in figures
+        assert f"  version: {provenance().version}\n" in written
+    assert "figures:" not in markdown(replace(overview, confirmed=None)).partition("## Made by")[2]
 
 
 def test_an_unknown_name_in_a_template_is_an_error():
