@@ -99,7 +99,7 @@ def _with_enough(repeats: Repeats, comparison: Comparison, ours: Sequence[Floats
         ours, rival: as `Measured.searches`.
     """
     found = [repeats_of(each) for each in (ours, rival)]
-    errors = [float(values.std(ddof=1)) if len(values) > 1 else 0.0 for values in found]
+    errors = [_sd(values) if len(values) > 1 else 0.0 for values in found]
     has_searches = [len(each) > 1 for each in (ours, rival)]
     # beside searches, the runs of the other method stay as they are
     grows = has_searches if any(has_searches) else [True, True]
@@ -132,3 +132,9 @@ def _with_enough(repeats: Repeats, comparison: Comparison, ours: Sequence[Floats
         return replace(repeats, enough=seeds[first], only=other, other=other)
     both = [max(count, MOST_REPEATS["seed"]) if more else count for count, more in zip(grown(most), others, strict=True)]
     return replace(repeats, other=other) if do(both) else repeats
+
+
+def _sd(values: Floats) -> float:
+    """The standard deviation; squares of scaled values do not overflow."""
+    largest = float(np.abs(values).max())
+    return largest * float((values / largest).std(ddof=1)) if largest else 0.0

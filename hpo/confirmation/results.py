@@ -227,10 +227,6 @@ class Method:
         """Standard deviation between searches, or over the seeds of a single search; None for one seed."""
         return over_searches(self.values(metric))[1]
 
-    def figure(self, metric: str) -> str:
-        """`mean ± sd` of a metric."""
-        return mean_sd(*over_searches(self.values(metric)))
-
 
 def over_searches(values: Sequence[Sequence[float]]) -> tuple[float, float | None]:
     """Mean and standard deviation of a method's figures, which come as a list for each search.
@@ -245,11 +241,6 @@ def over_searches(values: Sequence[Sequence[float]]) -> tuple[float, float | Non
 def mean_and_sd(values: Sequence[float]) -> tuple[float, float | None]:
     """Mean and standard deviation; the latter is None for a single value."""
     return statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None
-
-
-def mean_sd(mean: float, sd: float | None) -> str:
-    """`mean ± sd`; the mean alone if there is no sd."""
-    return f"{mean:.4f}" + ("" if sd is None else f" ± {sd:.4f}")
 
 
 def percent(value: float, before: float) -> float | None:
