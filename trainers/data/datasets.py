@@ -18,7 +18,7 @@ from trainers.data.interactions import Interactions, RawIds
 from trainers.data.options import DataOptions, ValidationSplit
 from trainers.data.prepare import Prepared, TestData, adopt, prepare, together
 from trainers.data.readers import RawInteractions, read_interactions
-from trainers.data.readers.binary import ARRAYS, read_saved, saved
+from trainers.data.readers.binary import arrays_of, read_saved, saved
 from trainers.data.sources import DEMO, Files, find_files
 from trainers.data.splits import Split, split
 from trainers.errors import InputError
@@ -114,9 +114,9 @@ class Dataset:
         Raises:
             InputError: the dataset was not made from a table, or the file cannot be read or is damaged.
         """
-        ours, theirs = self._table.raw, read_saved(Path(path))
-        pairs = [(getattr(ours, name), getattr(theirs, name)) for name in ARRAYS] if theirs is not None else [(0, 1)]
-        return all(np.array_equal(one, other) for one, other in pairs)
+        found = read_saved(Path(path))
+        ours, theirs = arrays_of(self._table.raw), {} if found is None else arrays_of(found)
+        return ours.keys() == theirs.keys() and all(np.array_equal(array, theirs[name]) for name, array in ours.items())
 
     @property
     def _table(self) -> _Table:

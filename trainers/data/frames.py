@@ -11,7 +11,7 @@ from trainers.data.interactions import RawIds
 from trainers.data.options import DataOptions
 from trainers.data.readers import Layout, RawInteractions
 from trainers.data.readers.binary import seconds
-from trainers.data.readers.raw import Numbers
+from trainers.data.readers.raw import IdColumn, Numbers
 from trainers.data.readers.values import times_of
 from trainers.errors import InputError
 from trainers.text import SHOWN, clipped, shown
@@ -48,8 +48,8 @@ def raw_of_frame(frame: pd.DataFrame, user: str, item: str, rating: str | None, 
             )
     shown = ", ".join(f"{role}={column}" for role, column in named.items() if column is not None)
     return RawInteractions(
-        users=_ids(frame, user),
-        items=_ids(frame, item),
+        users=IdColumn.of(_ids(frame, user)),
+        items=IdColumn.of(_ids(frame, item)),
         ratings=None if rating is None else _numbers(frame, rating),
         times=None if time is None else _times(frame, time),
         in_lines=False,
@@ -86,7 +86,7 @@ def _ids(frame: pd.DataFrame, name: str) -> RawIds:
     if blank.any():
         row = int(np.argmax(blank))
         raise InputError(f"column {shown(name)}: every row needs an id, row {row} has {column.iloc[row]!r}; drop such rows")
-    return texts.to_numpy(dtype=object).astype(str)
+    return texts.to_numpy(dtype=object)
 
 
 def _numbers(frame: pd.DataFrame, name: str) -> Numbers:

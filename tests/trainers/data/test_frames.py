@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from trainers import Dataset, InputError, load_dataset, load_test
+from trainers.data.readers import read_interactions
 
 N = 12
 
@@ -108,9 +109,16 @@ def test_data_from_a_file_are_not_saved(tmp_path: Path) -> None:
 
 
 def test_a_damaged_table_is_refused(tmp_path: Path) -> None:
-    np.savez(tmp_path / "a.npz", users=np.arange(3), items=np.arange(2), said=np.array("x"))
-    with pytest.raises(InputError, match="is damaged: its arrays are no interactions"):
-        load_dataset(str(tmp_path / "a.npz"))
+    users, items = {"user_ids": np.array([5, 9]), "user_codes": np.array([1, 0])}, {"item_ids": np.array(["a", "b"])}
+    for codes, good in (([0, 1], True), ([0, 2], False), ([0], False), ([-1, 0], False), (None, False)):
+        arrays = users | items | ({} if codes is None else {"item_codes": np.array(codes)})
+        np.savez(tmp_path / "a.npz", said=np.array("x"), **arrays)  # type: ignore[arg-type]
+        if good:
+            raw = read_interactions(tmp_path / "a.npz")
+            assert (raw.users.values.tolist(), raw.items.values.tolist()) == ([9, 5], ["a", "b"])
+            continue
+        with pytest.raises(InputError, match="is damaged or of another version: its arrays are no interactions"):
+            load_dataset(str(tmp_path / "a.npz"))
 
 
 @pytest.mark.parametrize("options", [{"separator": "|"}, {"header": False}, {"columns": {"user": 0}}, {"encoding": "utf-8"}])

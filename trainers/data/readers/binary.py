@@ -14,13 +14,12 @@ from numpy.typing import NDArray
 
 from trainers.data.readers.layout import Layout
 from trainers.data.readers.names import roles_by_name
-from trainers.data.readers.raw import Column, Numbers, RawInteractions, Table
+from trainers.data.readers.raw import Column, IdColumn, Numbers, RawInteractions, Table
 from trainers.data.readers.text import explained
 from trainers.errors import InputError
 from trainers.files import read_arrays
 from trainers.text import shown
 
-ARRAYS = ("users", "items", "ratings", "times")  # arrays of saved interactions
 MOST_BYTES = 2**36  # largest size of the arrays; no table in memory is larger
 NOT_A_MATRIX = (ValueError, KeyError, TypeError, AttributeError, NotImplementedError, EOFError, zipfile.BadZipFile, zlib.error)
 
@@ -85,14 +84,22 @@ def read_matrix(path: Path, layout: Layout) -> RawInteractions:
         f"read {len(users):,} {'interactions' if ones else 'ratings'}: a sparse matrix of {matrix.shape[0]:,} users (rows) x "
     )
     said += f"{matrix.shape[1]:,} items (columns)" + ("; all values are 1" if ones else ", rating=value")
-    return RawInteractions(users, items, None if ones else ratings, None, False, said, warnings)
+    return RawInteractions(IdColumn.of(users), IdColumn.of(items), None if ones else ratings, None, False, said, warnings)
+
+
+def arrays_of(raw: RawInteractions) -> dict[str, NDArray[Any]]:
+    """The arrays of interactions by name; ids that are text as fixed-width text, without Python objects."""
+    arrays: dict[str, NDArray[Any] | None] = {"ratings": raw.ratings, "times": raw.times}
+    for side, column in (("user", raw.users), ("item", raw.items)):
+        arrays[f"{side}_ids"] = column.ids if column.ids.dtype.kind == "i" else column.ids.astype(np.str_)
+        arrays[f"{side}_codes"] = column.codes
+    return {name: array for name, array in arrays.items() if array is not None}
 
 
 def saved(raw: RawInteractions) -> bytes:
     """The content of an .npz file with these interactions, whose ids are not parsed again."""
-    arrays = {name: array for name in ARRAYS if (array := getattr(raw, name)) is not None}
     file = io.BytesIO()
-    np.savez_compressed(file, said=np.array(raw.said), **arrays)
+    np.savez_compressed(file, said=np.array(raw.said), **arrays_of(raw))  # type: ignore[arg-type]
     return file.getvalue()
 
 
@@ -103,20 +110,26 @@ def read_saved(path: Path) -> RawInteractions | None:
             arrays = read_arrays(file, MOST_BYTES)
         except ValueError:
             return None
-    if not {"users", "items", "said"} <= arrays.keys():
+    if "said" not in arrays:
         return None
-    found = {name: arrays.get(name) for name in ARRAYS}
-    sizes = {array.shape for array in found.values() if array is not None}
-    kinds = [array.dtype.kind for name, array in found.items() if array is not None and name in ("users", "items")]
-    numbers = [array for name, array in found.items() if array is not None and name not in ("users", "items")]
-    if (
-        len(sizes) != 1
-        or len(next(iter(sizes))) != 1
-        or not set(kinds) <= {"i", "U"}
-        or not all(array.dtype == np.float64 and np.isfinite(array).all() for array in numbers)
-    ):
-        raise InputError(f"{path}: is damaged: its arrays are no interactions; save the table again")
-    return RawInteractions(arrays["users"], arrays["items"], found["ratings"], found["times"], False, str(arrays["said"]))
+    numbers = {name: arrays.get(name) for name in ("ratings", "times")}
+    given = [array for array in numbers.values() if array is not None]
+    users, items = (_saved_ids(arrays.get(f"{side}_ids"), arrays.get(f"{side}_codes")) for side in ("user", "item"))
+    finite = all(array.dtype == np.float64 and np.isfinite(array).all() for array in given)
+    if users is None or items is None or not finite or any(array.shape != users.codes.shape for array in (items.codes, *given)):
+        raise InputError(f"{path}: is damaged or of another version: its arrays are no interactions; save the table again")
+    return RawInteractions(users, items, numbers["ratings"], numbers["times"], False, str(arrays["said"]))
+
+
+def _saved_ids(ids: NDArray[Any] | None, codes: NDArray[Any] | None) -> IdColumn | None:
+    """The ids in arrays of a file; None if they are none."""
+    if ids is None or codes is None:
+        return None
+    if ids.ndim != 1 or ids.dtype.kind not in "iU" or codes.ndim != 1 or codes.dtype.kind != "i":
+        return None
+    if not (ids[:-1] < ids[1:]).all() or (len(codes) and not 0 <= codes.min() <= codes.max() < len(ids)):
+        return None
+    return IdColumn(ids if ids.dtype.kind == "i" else ids.astype(object), codes)
 
 
 def _refuse_text_settings(path: Path, layout: Layout) -> None:

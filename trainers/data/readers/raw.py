@@ -19,11 +19,55 @@ SHOWN = 60  # characters of a line in a message
 
 
 @dataclass(frozen=True, eq=False)
+class IdColumn:
+    """The raw ids of rows. A text is stored once, however often it occurs.
+
+    Attributes:
+        ids: the distinct ids, (k,), ascending; int64 if all are whole numbers, else str as objects.
+        codes: for each row the index of its id, (n,).
+    """
+
+    ids: NDArray[Any]
+    codes: NDArray[np.integer[Any]]
+
+    @classmethod
+    def of(cls, values: NDArray[Any]) -> IdColumn:
+        """The ids of rows, each given in full, (n,); int64 or str as objects."""
+        codes, ids = pd.factorize(values, sort=True)
+        return cls(ids, codes)
+
+    @classmethod
+    def joined(cls, columns: Sequence[IdColumn]) -> IdColumn:
+        """The rows of several files, one file after another. All ids are text if one file has text."""
+        parts = [column.ids for column in columns]
+        if len({part.dtype for part in parts}) > 1:
+            parts = [as_text(part) for part in parts]
+        distinct = cls.of(np.concatenate(parts))
+        codes = np.split(distinct.codes, np.cumsum([len(part) for part in parts[:-1]]))
+        return cls(distinct.ids, np.concatenate([new[column.codes] for new, column in zip(codes, columns, strict=True)]))
+
+    def where(self, chosen: NDArray[np.bool_]) -> IdColumn:
+        """The rows for which `chosen` (n,) is true, with only their ids."""
+        codes = self.codes[chosen]
+        occurs = np.bincount(codes, minlength=len(self.ids)) > 0
+        return IdColumn(self.ids[occurs], (np.cumsum(occurs) - 1)[codes])
+
+    @property
+    def values(self) -> NDArray[Any]:
+        """The id of each row, (n,)."""
+        found: NDArray[Any] = self.ids[self.codes]
+        return found
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+
+@dataclass(frozen=True, eq=False)
 class RawInteractions:
     """The interactions of a file, one entry per interaction in the order of the file, duplicates included.
 
     Attributes:
-        users, items: raw ids, (n,); int64 if all are whole numbers, else str.
+        users, items: raw ids.
         ratings: (n,), or None if the file has none. Counts, such as plays, are no ratings.
         times: (n,), or None; seconds since 1970 for dates, else the file's numbers.
         in_lines: whether each user's items are in one line, whose order may be meaningful.
@@ -31,8 +75,8 @@ class RawInteractions:
         warnings: warnings for the user, one sentence each.
     """
 
-    users: NDArray[Any]
-    items: NDArray[Any]
+    users: IdColumn
+    items: IdColumn
     ratings: Numbers | None
     times: Numbers | None
     in_lines: bool
@@ -118,6 +162,11 @@ def joined(parts: Sequence[Column | Numbers]) -> Column | Numbers:
     ends = np.cumsum([len(column.texts) for column in columns])
     codes = [distinct.codes[end - len(column.texts) : end][column.codes] for end, column in zip(ends, columns, strict=True)]
     return Column(distinct.texts, np.concatenate(codes))
+
+
+def as_text(ids: NDArray[Any]) -> NDArray[np.object_]:
+    """Raw ids (k,) as str objects. A NumPy array of text would give each id the room of the longest."""
+    return np.array([str(one) for one in ids.tolist()], dtype=object)
 
 
 def refusal(path: Path, position: str, rule: str, content: str, remedy: str = "") -> InputError:

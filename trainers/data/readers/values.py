@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 
 from trainers.data.readers.content import is_rating
 from trainers.data.readers.names import remedy, unused
-from trainers.data.readers.raw import Column, Numbers, RawInteractions, Table
+from trainers.data.readers.raw import Column, IdColumn, Numbers, RawInteractions, Table
 from trainers.text import shown
 
 WHOLE = re.compile(r"0|[1-9][0-9]{0,17}")  # without leading zeros: `007` and `7` are different ids
@@ -53,7 +52,7 @@ class _Remarks:
         self.warnings: list[str] = []
 
 
-def _ids(table: Table, role: str) -> tuple[NDArray[Any], _Remarks]:
+def _ids(table: Table, role: str) -> tuple[IdColumn, _Remarks]:
     column, remarks = table.cells[role], _Remarks()
     assert isinstance(column, Column)
     name = table.names[table.roles.used()[role]]
@@ -68,9 +67,9 @@ def _ids(table: Table, role: str) -> tuple[NDArray[Any], _Remarks]:
         texts[index] = texts[index].split(".")[0]
     if with_zero:
         remarks.said = f"{int(rows[with_zero].sum()):,} {role} ids written like 12.0 were read as 12"
-    if all(map(WHOLE.fullmatch, texts)):  # as numbers, so that 9 sorts before 10
-        return np.array(texts, dtype=np.int64)[column.codes], remarks
-    return np.array(texts, dtype=np.str_)[column.codes], remarks
+    whole = all(map(WHOLE.fullmatch, texts))  # then they are numbers, so that 9 sorts before 10
+    found = IdColumn.of(np.array(texts, dtype=np.int64 if whole else object))  # " a" and "a" are one id
+    return IdColumn(found.ids, found.codes[column.codes]), remarks
 
 
 def _warnings(texts: Sequence[str], rows: NDArray[np.int64], role: str) -> list[str]:

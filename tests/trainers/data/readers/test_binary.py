@@ -75,7 +75,7 @@ class TestMatrix:
         raw = read_interactions(self.matrix(tmp_path, [[0, 5.0, 2.5], [0, 0, 0], [1, 0, 0]], kind))
         assert sorted(zip(pairs(raw), numbers(raw.ratings) or [], strict=True)) == [((0, 1), 5), ((0, 2), 2.5), ((2, 0), 1)]
         assert "read 3 ratings: a sparse matrix of 3 users (rows) x 3 items (columns), rating=value" in raw.said
-        assert raw.users.dtype == np.int64
+        assert raw.users.values.dtype == np.int64
 
     @pytest.mark.parametrize("kind", [np.float32, np.int8, np.bool_])
     def test_a_matrix_of_ones_has_no_ratings(self, kind: type, tmp_path: Path) -> None:

@@ -20,8 +20,8 @@ class TestIds:
 
     def test_whole_numbers(self, tmp_path: Path) -> None:
         raw = read_interactions(write(tmp_path, "a.csv", f"user,item\n{10**18 - 1},1\n3,2\n"))
-        assert (raw.users.dtype, raw.items.dtype) == (np.int64, np.int64), "numbers: 9 comes before 10"
-        assert raw.users.tolist() == [10**18 - 1, 3]
+        assert (raw.users.values.dtype, raw.items.values.dtype) == (np.int64, np.int64), "numbers: 9 comes before 10"
+        assert raw.users.values.tolist() == [10**18 - 1, 3]
 
     @pytest.mark.parametrize("text", ["-5", "1.5", "1e3", "१२", "0x1F", "True", "1_000", "9" * 25, "NULLA"])
     def test_text_is_kept_unchanged(self, text: str, tmp_path: Path) -> None:
@@ -40,7 +40,7 @@ class TestIds:
     @pytest.mark.parametrize("text", ["NA", "nan", "NaN", "NULL", "None", "null"])
     def test_words_for_missing_values_give_a_warning(self, text: str, tmp_path: Path) -> None:
         raw = read_interactions(write(tmp_path, "a.csv", f"user,item\n{text},1\n{text},{text}\n3,2\n"))
-        assert raw.users.tolist() == [text, text, "3"]
+        assert raw.users.values.tolist() == [text, text, "3"]
         assert raw.warnings == (
             f"2 lines have the user id {text}, which counts as an id like any other",
             f"1 line has the item id {text}, which counts as an id like any other",
