@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Sequence
-from pathlib import Path
 
 from trainers.data.readers.layout import ROLES, Columns
-from trainers.data.readers.raw import Roles
+from trainers.data.readers.raw import Roles, Where
 from trainers.errors import InputError
 from trainers.text import shown
 
@@ -56,7 +55,7 @@ def remedy(user: object, item: object) -> str:
     return f"name the columns, with rating and time if there are any: data: {{columns: {{user: {user}, item: {item}}}}}"
 
 
-def roles_by_name(names: tuple[str, ...], columns: Columns | None, path: Path) -> Roles:
+def roles_by_name(names: tuple[str, ...], columns: Columns | None, path: Where) -> Roles:
     """The given roles; unless both user and item are given, the others by the names of the columns.
 
     Raises:
@@ -74,7 +73,7 @@ def roles_by_name(names: tuple[str, ...], columns: Columns | None, path: Path) -
     return Roles(user, item, rating, time)
 
 
-def given_roles(names: tuple[str, ...], columns: Columns | None, path: Path) -> dict[str, int]:
+def given_roles(names: tuple[str, ...], columns: Columns | None, path: Where) -> dict[str, int]:
     """The index of each given column by role.
 
     Raises:
@@ -89,7 +88,7 @@ def given_roles(names: tuple[str, ...], columns: Columns | None, path: Path) -> 
     return indices
 
 
-def _index_of(role: str, key: str | int, names: tuple[str, ...], path: Path) -> int:
+def _index_of(role: str, key: str | int, names: tuple[str, ...], path: Where) -> int:
     if isinstance(key, int):
         if key < len(names):
             return key
@@ -108,7 +107,7 @@ def _index_of(role: str, key: str | int, names: tuple[str, ...], path: Path) -> 
     )
 
 
-def _one(role: str, groups: tuple[tuple[str, ...], ...], plain_names: list[str], names: tuple[str, ...], path: Path) -> int:
+def _one(role: str, groups: tuple[tuple[str, ...], ...], plain_names: list[str], names: tuple[str, ...], path: Where) -> int:
     found = candidates(groups, plain_names)
     if len(found) == 1:
         return found[0]

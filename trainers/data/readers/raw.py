@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -15,6 +15,7 @@ from trainers.errors import InputError
 from trainers.text import shown
 
 Numbers = NDArray[np.float64]
+Where = Path | str  # a file, or the name of a table in memory, in messages
 SHOWN = 60  # characters of a line in a message
 
 
@@ -133,16 +134,17 @@ class Table:
     """A table with known roles of columns, whose cells are text, or numbers if that is certain.
 
     Attributes:
+        path: the file, or a name of the table.
         names: the names of all columns in the header, or their numbers.
         cells: the cells of used columns, by role.
         form: the layout of the file, in words.
         locate: maps a row to its position, such as `line 7`, and its content.
     """
 
-    path: Path
+    path: Where
     names: tuple[str, ...]
     roles: Roles
-    cells: dict[str, Column | Numbers]
+    cells: Mapping[str, Column | IdColumn | Numbers]
     form: str
     locate: Callable[[int], tuple[str, str]]
 
@@ -169,7 +171,7 @@ def as_text(ids: NDArray[Any]) -> NDArray[np.object_]:
     return np.array([str(one) for one in ids.tolist()], dtype=object)
 
 
-def refusal(path: Path, position: str, rule: str, content: str, remedy: str = "") -> InputError:
+def refusal(path: Where, position: str, rule: str, content: str, remedy: str = "") -> InputError:
     """The error `FILE, line 7: RULE, got 'CONTENT'; REMEDY`, with the content shortened."""
     return InputError(f"{path}, {position}: {rule}, got {quoted(content)}{'; ' if remedy else ''}{remedy}")
 

@@ -54,6 +54,8 @@ class _Remarks:
 
 def _ids(table: Table, role: str) -> tuple[IdColumn, _Remarks]:
     column, remarks = table.cells[role], _Remarks()
+    if isinstance(column, IdColumn):
+        return column, remarks
     assert isinstance(column, Column)
     name = table.names[table.roles.used()[role]]
     texts = [text.strip() for text in column.texts]
@@ -104,6 +106,7 @@ def _numbers(table: Table, role: str, rule: str) -> Numbers:
         values = _as_numbers(column.texts)
         _refuse_bad(table, role, ~np.isfinite(values), rule)
         return np.take(values, column.codes)
+    assert isinstance(column, np.ndarray)
     _refuse_bad(table, role, ~np.isfinite(column), rule)
     return column
 
@@ -157,6 +160,7 @@ def _refuse_bad(table: Table, role: str, bad: NDArray[np.bool_], rule: str, rema
         bad: whether each text of a column, or each number, is refused.
     """
     column = table.cells[role]
+    assert not isinstance(column, IdColumn)
     if isinstance(column, Column):
         if not bad[column.codes].any():
             return
