@@ -13,7 +13,7 @@ import pandas as pd
 
 from trainers.data.demo import make_demo
 from trainers.data.facts import DataFacts, TestFacts
-from trainers.data.frames import options_of_frame, raw_of_frame
+from trainers.data.frames import OtherColumn, options_of_frame, raw_of_frame
 from trainers.data.interactions import Interactions, RawIds
 from trainers.data.options import DataOptions, ValidationSplit
 from trainers.data.prepare import Prepared, TestData, adopt, prepare, together
@@ -67,8 +67,8 @@ class Dataset:
         frame: pd.DataFrame,
         user: str,
         item: str,
-        rating: str | None = None,
-        time: str | None = None,
+        rating: OtherColumn = None,
+        time: OtherColumn = None,
         name: str = "frame",
         **options: Any,
     ) -> Dataset:
@@ -76,7 +76,8 @@ class Dataset:
 
         Args:
             frame: the table, which is not changed.
-            user, item, rating, time: names of its columns; rows with a missing id are refused.
+            user, item: names of its columns.
+            rating, time: names of its columns; False: there is none; None: found by its name, as in a file.
             name: the name of the dataset.
             options: `DataOptions` without the layout of files: min_rating, k_core, min_user, min_item, ordered, test.
 

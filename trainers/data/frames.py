@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -12,11 +12,13 @@ from numpy.typing import NDArray
 from trainers.data.options import DataOptions
 from trainers.data.readers import Columns, Layout, RawInteractions
 from trainers.data.readers.binary import table_of
+from trainers.data.readers.layout import NO_COLUMN
 from trainers.data.readers.raw import IdColumn
 from trainers.data.readers.values import interactions
 from trainers.errors import InputError
 from trainers.validation import checked
 
+OtherColumn = str | Literal[False] | None  # a name; False: none; None: found by its name
 WHOLE_FLOATS = 2.0**53  # larger floats do not represent a unique whole number
 
 
@@ -31,15 +33,17 @@ def options_of_frame(options: dict[str, Any]) -> DataOptions:
     return checked(DataOptions, options, "data")
 
 
-def raw_of_frame(frame: pd.DataFrame, user: str, item: str, rating: str | None, time: str | None) -> RawInteractions:
-    """The interactions of a table with one row per interaction. Cells have the same meaning as in a file.
+def raw_of_frame(frame: pd.DataFrame, user: str, item: str, rating: OtherColumn, time: OtherColumn) -> RawInteractions:
+    """The interactions of a table with one row per interaction. Names and cells have the same meaning as in a file.
 
     Raises:
         InputError: a missing column, a missing id, a rating that is no number, or a time that is no number or date.
     """
     named = {"user": user, "item": item, "rating": rating, "time": time}
-    places = {role: _place(frame, role, column) for role, column in named.items() if column is not None}
-    table = table_of(frame, Columns(**places), "the table", "a table in memory", 0)
+    places = {role: _place(frame, role, column) for role, column in named.items() if column is not None and column is not False}
+    left_out = {role: NO_COLUMN for role, column in named.items() if column is False}
+    columns = Columns.model_validate(places | left_out)
+    table = table_of(frame, columns, "the table", "a table in memory", 0)
     numbers = {role: _whole(frame.iloc[:, places[role]]) for role in ("user", "item")}
     whole = {role: IdColumn.of(ids) for role, ids in numbers.items() if ids is not None}
     return interactions(replace(table, cells={**table.cells, **whole}))

@@ -170,3 +170,21 @@ def test_whole_numbers_are_kept() -> None:
     """Ids below 0 and ids of 19 digits sort as numbers."""
     made = Dataset.from_frame(frame(user=[10**18, -5, 9] * 4), "user", "item")
     assert made.user_ids.tolist() == [-5, 9, 10**18]
+
+
+def test_ratings_and_times_are_found_by_name_as_in_a_file() -> None:
+    table = frame(rating=np.arange(N) % 5 + 1.0, timestamp=np.arange(N))
+    made = Dataset.from_frame(table, "user", "item")
+    assert (made.facts.timed, made.facts.ratings, made.facts.test_split) == (True, (1, 5), "last")
+    without = Dataset.from_frame(table, "user", "item", rating=False, time=False)
+    assert (without.facts.timed, without.facts.ratings, without.facts.test_split) == (False, None, "random")
+
+
+def test_an_unused_column_of_times_gives_a_warning() -> None:
+    table = frame(seen=pd.date_range("2024-01-01", periods=N))
+    (warning,) = Dataset.from_frame(table, "user", "item").facts.warnings
+    assert "column 'seen' seems to hold times and is not used" in warning
+    assert warning.endswith("give time='seen', else give time=False")
+    assert Dataset.from_frame(table, "user", "item", time=False).facts.warnings == ()
+    with pytest.raises(InputError, match=r"leave the column out: time=False"):
+        Dataset.from_frame(frame(when=["soon"] * N), "user", "item", time="when")

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from trainers.data.readers.layout import Columns, Layout
 from trainers.data.readers.names import roles_by_name
 from trainers.data.readers.raw import Column, IdColumn, Numbers, RawInteractions, Table, Where
-from trainers.data.readers.text import explained
+from trainers.data.readers.text import SAMPLE_LINES, explained
 from trainers.errors import InputError
 from trainers.files import read_arrays
 from trainers.text import shown
@@ -54,7 +54,8 @@ def table_of(frame: pd.DataFrame, columns: Columns | None, where: Where, form: s
         InputError: its columns are unknown, or a cell holds several values.
     """
     names = tuple(map(str, frame.columns))
-    roles = roles_by_name(names, columns, where)
+    sample = [list(map(str, frame.iloc[:SAMPLE_LINES, index].dropna().tolist())) for index in range(len(names))]
+    roles = roles_by_name(names, columns, where, sample)
     cells = {role: _cells(frame.iloc[:, index], role, where) for role, index in roles.used().items()}
 
     def locate(row: int) -> tuple[str, str]:

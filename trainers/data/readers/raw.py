@@ -95,6 +95,7 @@ class Roles:
     Attributes:
         remark: a remark on the choice; may be empty.
         by_content: whether the rating was detected by its values.
+        warnings: warnings for the user, one sentence each.
     """
 
     user: int
@@ -103,6 +104,7 @@ class Roles:
     time: int | None = None
     remark: str = ""
     by_content: bool = False
+    warnings: tuple[str, ...] = ()
 
     def used(self) -> dict[str, int]:
         """The columns by role, without missing ones."""

@@ -34,7 +34,8 @@ def read_records(path: Path, layout: Layout) -> Table:
         if not first:
             raise InputError(f"{path}: holds no interactions: the file is empty; expected an object in each line")
         names = tuple(dict.fromkeys(key for _, record in first for key in record))
-        roles = roles_by_name(names, layout.columns, path)
+        sample = [[str(record[key]) for _, record in first if record.get(key) is not None] for key in names]
+        roles = roles_by_name(names, layout.columns, path, sample)
         keys = {role: names[index] for role, index in roles.used().items()}
         cells: dict[str, list[str]] = {role: [] for role in keys}
         numbers: list[int] = []

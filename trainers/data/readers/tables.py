@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from trainers.data.readers.content import has_header, roles_by_content
+from trainers.data.readers.content import fields_by_column, has_header, roles_by_content
 from trainers.data.readers.layout import Layout
 from trainers.data.readers.names import given_roles, roles_by_name
 from trainers.data.readers.raw import Column, Numbers, Table, joined, quoted, refusal
@@ -60,7 +60,10 @@ def read_table(text: Text, layout: Layout) -> Table:
     header = _header(rows, layout, text)
     names = tuple(field.strip() for field in rows[0]) if header else tuple(map(str, range(len(rows[0]))))
     columns = layout.columns
-    roles = roles_by_name(names, columns, text.path) if header else roles_by_content(rows, columns, text.path)
+    if header:
+        roles = roles_by_name(names, columns, text.path, fields_by_column(rows[1:], len(names)))
+    else:
+        roles = roles_by_content(rows, columns, text.path)
     form = Form(separator, quotes, header)
     take = _quoted_cells if quotes else _plain_cells
     cells = take(text, form, len(names), roles.used())

@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from trainers.data.readers.content import is_rating
-from trainers.data.readers.names import remedy, unused
+from trainers.data.readers.layout import NO_COLUMN
+from trainers.data.readers.meaning import is_rating
+from trainers.data.readers.names import remedy, setting, unused
 from trainers.data.readers.raw import Column, IdColumn, Numbers, RawInteractions, Table
 from trainers.text import shown
 
@@ -41,7 +42,8 @@ def interactions(table: Table) -> RawInteractions:
     used = ", ".join(f"{role}={names[index]}" for role, index in roles.used().items())
     said = f"read {len(users):,} {kind}: {used}; {table.form}{roles.remark}{unused(names, roles)}"
     said += "".join(f"; {remark}" for remark in (user_remarks.said, item_remarks.said) if remark)
-    return RawInteractions(users, items, ratings, times, False, said, (*user_remarks.warnings, *item_remarks.warnings))
+    warnings = (*roles.warnings, *user_remarks.warnings, *item_remarks.warnings)
+    return RawInteractions(users, items, ratings, times, False, said, warnings)
 
 
 class _Remarks:
@@ -132,8 +134,7 @@ def _times(table: Table) -> Numbers:
     if not isinstance(column, Column):
         return _numbers(table, "time", rule)
     values = times_of([text.strip() for text in column.texts])
-    remark = "if no times are needed, leave the column out: " + remedy("NAME", "NAME")
-    _refuse_bad(table, "time", ~np.isfinite(values), rule, remark)
+    _refuse_bad(table, "time", ~np.isfinite(values), rule)
     return np.take(values, column.codes)
 
 
@@ -153,7 +154,7 @@ def _as_dates(texts: Sequence[str]) -> Numbers:
     return np.full(len(texts), np.nan)
 
 
-def _refuse_bad(table: Table, role: str, bad: NDArray[np.bool_], rule: str, remark: str = "") -> None:
+def _refuse_bad(table: Table, role: str, bad: NDArray[np.bool_], rule: str) -> None:
     """Refuse the first value that is no number. If it is missing, say so, and how many others are.
 
     Args:
@@ -173,6 +174,9 @@ def _refuse_bad(table: Table, role: str, bad: NDArray[np.bool_], rule: str, rema
         alike = np.isnan(column)
     else:
         return
+    remark = ""
+    if role in ("rating", "time"):
+        remark = f"if no {role}s are needed, leave the column out: {setting(role, NO_COLUMN, table.path)}"
     if text and text.lower() not in MISSING:
         table.refuse(row, f"{rule} has another value", remark)
     others = int(alike.sum()) - 1

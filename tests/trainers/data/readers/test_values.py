@@ -59,7 +59,8 @@ class TestRatings:
     @pytest.mark.parametrize("text", ["good", "", "NA", "nan", "inf", "1e999", "3,5,1", "0x1", "1_000"])
     def test_a_rating_that_is_no_number_is_refused(self, text: str, tmp_path: Path) -> None:
         path = write(tmp_path, "a.tsv", f"user\titem\trating\n1\t2\t5\n\n1\t3\t{text}\n")
-        refused(path, "line 4", "ratings must be numbers", "'rating'", f"'1\\t3\\t{text}".removesuffix("\\t"))
+        words = "ratings must be numbers", "'rating'", "data: {columns: {rating: none}}", f"'1\\t3\\t{text}".removesuffix("\\t")
+        refused(path, "line 4", *words)
 
     def test_missing_ratings_are_counted(self, tmp_path: Path) -> None:
         head = "user,item,rating,time\n1,2,5,9\n"
@@ -115,7 +116,7 @@ class TestTimes:
     @pytest.mark.parametrize("text", ["soon", "", "03/04/2020", "2020-13-01", "NaT", "nan", "2020-01-01"])
     def test_other_text_is_refused(self, text: str, tmp_path: Path) -> None:
         path = write(tmp_path, "a.csv", f"user,item,time\n1,2,881250949\n1,3,{text}\n")
-        refused(path, "line 3", "numbers or dates", "'time'", f"'1,3,{text}'", "data: {columns: {user: NAME, item: NAME}}")
+        refused(path, "line 3", "numbers or dates", "'time'", f"'1,3,{text}'", "data: {columns: {time: none}}")
 
     def test_an_invalid_date_among_dates_is_refused(self, tmp_path: Path) -> None:
         refused(write(tmp_path, "a.csv", "user,item,time\n1,2,2020-01-01\n1,3,2020-01-32\n"), "line 3", "2020-01-32")
