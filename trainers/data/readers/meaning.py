@@ -55,7 +55,12 @@ def holds_times(column: Sequence[str]) -> bool:
     if kind != "number":
         return kind == "date" or _mostly(SLASHES, [field.strip() for field in column if field.strip()])
     _, values = _numbers(column)
-    return any(bool(((values >= LIKELY[0] * unit) & (values < LIKELY[1] * unit)).all()) for unit in UNITS)
+    return any(are_moments(values, unit).all() for unit in UNITS)
+
+
+def are_moments(values: NDArray[np.float64], unit: float) -> NDArray[np.bool_]:
+    """Whether each value, (n,), is a moment of the last decades in a unit, given per second."""
+    return (values >= LIKELY[0] * unit) & (values < LIKELY[1] * unit)
 
 
 def is_time_of_day(column: Sequence[str]) -> bool:

@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from trainers.data.readers.layout import NO_COLUMN
-from trainers.data.readers.meaning import is_rating
+from trainers.data.readers.meaning import UNITS, are_moments, is_rating
 from trainers.data.readers.names import remedy, setting, unused
 from trainers.data.readers.raw import Column, IdColumn, Numbers, RawInteractions, Table
 from trainers.text import shown
@@ -42,7 +42,8 @@ def interactions(table: Table) -> RawInteractions:
     used = ", ".join(f"{role}={names[index]}" for role, index in roles.used().items())
     said = f"read {len(users):,} {kind}: {used}; {table.form}{roles.remark}{unused(names, roles)}"
     said += "".join(f"; {remark}" for remark in (user_remarks.said, item_remarks.said) if remark)
-    warnings = (*roles.warnings, *user_remarks.warnings, *item_remarks.warnings)
+    units = [] if times is None or roles.time is None else _several_units(times, names[roles.time])
+    warnings = (*roles.warnings, *units, *user_remarks.warnings, *item_remarks.warnings)
     return RawInteractions(users, items, ratings, times, False, said, warnings)
 
 
@@ -128,19 +129,26 @@ def _as_numbers(texts: Sequence[str]) -> Numbers:
 
 
 def _times(table: Table) -> Numbers:
+    """Times that are all numbers or all dates, like the first one."""
     column = table.cells["time"]
     name = table.names[table.roles.used()["time"]]
     rule = f"times must be numbers or dates such as 2024-05-31T18:00:00Z, column {shown(name)}"
-    if not isinstance(column, Column):
+    if not isinstance(column, Column) or not np.isnan(_as_numbers(column.texts[:1])).any():
         return _numbers(table, "time", rule)
-    values = times_of([text.strip() for text in column.texts])
+    values = _as_dates([text.strip() for text in column.texts])
     _refuse_bad(table, "time", ~np.isfinite(values), rule)
     return np.take(values, column.codes)
 
 
-def times_of(texts: Sequence[str]) -> Numbers:
-    """Times of texts that are all numbers or all dates, like the first one; NaN for other text."""
-    return _as_dates(texts) if np.isnan(_as_numbers(texts[:1])).any() else _as_numbers(texts)
+def _several_units(times: Numbers, name: str) -> list[str]:
+    """A sentence if some times are likely seconds and others milliseconds, or other units."""
+    examples = [f"{times[likely][0]:.0f}" for unit in UNITS if (likely := are_moments(times, unit)).any()]
+    if len(examples) < 2:
+        return []
+    return [
+        f"column {shown(name)} seems to hold times in several units, such as seconds and milliseconds, with {examples[0]} and "
+        f"{examples[1]}; write all in one unit"
+    ]
 
 
 def _as_dates(texts: Sequence[str]) -> Numbers:

@@ -85,6 +85,20 @@ class TestRatings:
 
 
 class TestTimes:
+    def test_a_comma_that_may_separate_thousands_is_refused(self, tmp_path: Path) -> None:
+        path = write(tmp_path, "a.csv", 'user,item,time\n1,2,12\n1,3,"1,234"\n')
+        refused(path, "line 3", "times must be numbers", "may separate thousands or decimals", "write 1234 or 1.234")
+        decimals = write(tmp_path, "b.csv", 'user,item,time\n1,2,"0,5"\n1,3,"1,234"\n')
+        assert numbers(read_interactions(decimals).times) == [0.5, 1.234]
+
+    def test_several_units_give_a_warning(self, tmp_path: Path) -> None:
+        text = "user,item,time\n1,2,881250949\n1,3,1588615855\n2,3,{}\n"
+        (warning,) = read_interactions(write(tmp_path, "a.csv", text.format(1588615855070))).warnings
+        assert "column 'time' seems to hold times in several units" in warning
+        assert "with 881250949 and 1588615855070; write all in one unit" in warning
+        for other in ("1700000000", "1700000000.25", "0", "253402214400"):  # the last one is the year 9999
+            assert read_interactions(write(tmp_path, "b.csv", text.format(other))).warnings == ()
+
     def test_missing_times_are_counted(self, tmp_path: Path) -> None:
         path = write(tmp_path, "a.csv", "user,item,rating,time\n1,2,5,9\n1,3,4,\n1,4,4,\n1,5,4,\n")
         refused(path, "line 3", "'time' is empty here and in 2 more places", "give them a time; if no times")
