@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import zipfile
 import zlib
+from collections.abc import Hashable
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,7 @@ def table_of(frame: pd.DataFrame, columns: Columns | None, where: Where, form: s
         InputError: its columns are unknown, or a cell holds several values.
     """
     names = tuple(map(str, frame.columns))
-    sample = [list(map(str, frame.iloc[:SAMPLE_LINES, index].dropna().tolist())) for index in range(len(names))]
+    sample = [list(map(_text, frame.iloc[:SAMPLE_LINES, index].dropna().tolist())) for index in range(len(names))]
     roles = roles_by_name(names, columns, where, sample)
     cells = {role: _cells(frame.iloc[:, index], role, where) for role, index in roles.used().items()}
 
@@ -167,16 +168,27 @@ def _cells(series: pd.Series[Any], role: str, where: Where) -> Column | IdColumn
         codes, values = pd.factorize(series, use_na_sentinel=True)
         several = [value for value in values.tolist() if isinstance(value, tuple | frozenset)]
     except TypeError:  # lists, mappings
-        several = [value for value in series if isinstance(value, list | set | dict | np.ndarray)]
+        several = [value for value in series if not isinstance(value, Hashable)]
     if several:
         raise InputError(
             f"{where}: column {shown(str(series.name))} must hold one value in a row, got {shown(several[0])}; write a row for "
             "each, as DataFrame.explode does"
         )
-    texts = [str(value) for value in values.tolist()]
+    try:
+        texts = [_text(value, "strict") for value in values.tolist()]
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{where}: column {shown(str(series.name))} must hold text, or bytes that are UTF-8, got {shown(error.object)}; "
+            "write it as text"
+        ) from None
     if (codes >= 0).all():
         return Column(texts, codes)
     return Column([*texts, ""], np.where(codes < 0, len(texts), codes))
+
+
+def _text(value: object, errors: str = "replace") -> str:
+    """A cell as text; bytes are UTF-8."""
+    return value.decode(errors=errors) if isinstance(value, bytes) else str(value)
 
 
 def _seconds(series: pd.Series[Any]) -> NDArray[np.float64]:

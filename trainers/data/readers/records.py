@@ -96,11 +96,11 @@ def _object(path: Path, position: str, line: str) -> dict[str, Any]:
 
 
 def _cell(path: Path, position: str, record: dict[str, Any], key: str) -> str:
-    """A field as text; empty for null."""
+    """A field as text; empty for null and NaN."""
     if key not in record:
         raise refusal(path, position, f"must have the field {shown(key)}", listed(tuple(record)))
     value = record[key]
-    if value is None:
+    if value is None or value != value:
         return ""
     if isinstance(value, bool) or not isinstance(value, (str, int, float)):
         raise refusal(path, position, f"the field {shown(key)} must be text or a number", str(value))

@@ -43,6 +43,13 @@ class TestParquet:
         path = self.parquet(tmp_path, user=[7.0, 3.0], item=pd.Categorical(["007", "7"]))
         assert pairs(read_interactions(path)) == [(7, "007"), (3, "7")]
 
+    def test_bytes_are_text_in_utf_8(self, tmp_path: Path) -> None:
+        path = self.parquet(tmp_path, user=["zoë".encode(), b"7"], item=[b"10", b"9"], time=[b"2020-01-01", b"2020-01-02"])
+        raw = read_interactions(path)
+        assert (pairs(raw), numbers(raw.times)) == ([("zoë", 10), ("7", 9)], [1577836800, 1577923200])
+        path = self.parquet(tmp_path, user=[b"a", b"\xff\xfe"], item=[1, 2])
+        refused(path, "column 'user' must hold text, or bytes that are UTF-8, got b'\\xff\\xfe'", "write it as text")
+
     @pytest.mark.parametrize(
         ("columns", "words"),
         [
