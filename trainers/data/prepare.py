@@ -14,6 +14,7 @@ from trainers.data.filters import often_enough
 from trainers.data.interactions import Ids, Interactions, RawIds
 from trainers.data.options import DataOptions, TestSplit
 from trainers.data.readers import RawInteractions
+from trainers.data.readers.meaning import is_rating
 from trainers.data.readers.raw import IdColumn, as_text
 from trainers.data.splits import split
 from trainers.errors import InputError
@@ -86,6 +87,7 @@ def prepare(where: str, train: RawInteractions, valid: RawInteractions | None, o
         duplicates=len(users) - len(pairs),
         unused_ratings=options.min_rating is None and train.ratings is not None,
         ratings=_range(train),
+        stars=train.ratings is not None and is_rating(train.ratings),
         ordered=ordered,
         timed=times is not None,
     )
