@@ -19,7 +19,7 @@ from trainers.data.options import DataOptions, ValidationSplit
 from trainers.data.prepare import Prepared, TestData, adopt, prepare, together
 from trainers.data.readers import RawInteractions, read_interactions
 from trainers.data.readers.binary import arrays_of, read_saved, saved
-from trainers.data.sources import DEMO, Files, find_files
+from trainers.data.sources import DEMO, Files, check_public, find_files
 from trainers.data.splits import Split, split
 from trainers.errors import InputError
 from trainers.files import write_bytes
@@ -208,6 +208,8 @@ def load_all(name: str | Path, data_dir: str | Path | None = None, **options: An
     """
     part = load_dataset(name, data_dir, **options)
     if isinstance(part.origin, Files):
+        if part.origin.public is not None:
+            read_test(part)  # refuses other data
         raws = [read_interactions(part.origin.train, part.origin.options)]
         others = [path for path in (part.origin.valid, part.origin.test) if path is not None]
         raws += [_read_like(raws[0], path, part.origin.options) for path in others]
@@ -262,7 +264,7 @@ def read_test(dataset: Dataset) -> TestData:
     raw = _read_like(found, origin.test, origin.options)
     adopted = adopt(str(origin.test), raw, origin.options, dataset.user_ids, dataset.item_ids, dataset.train)
     _say_what_is_dropped(str(origin.test), adopted.facts)
-    _check_public(origin, "test", adopted.pairs, origin.test)
+    check_public(origin, "test", raw, adopted.pairs)
     return adopted
 
 
@@ -281,7 +283,7 @@ def _read_version(files: Files, version: tuple[tuple[int, int], ...]) -> Prepare
         found = replace(found, facts=found.facts.model_copy(update={"test_split": files.public.test_split}))
     for sentence in (*found.facts.warnings, *(f"dropped {phrase}" for phrase in found.facts.dropped())):
         log.warning("%s: %s", files.train, sentence)
-    _check_public(files, "train", found.train, files.train)
+    check_public(files, "train", train, found.train)
     return found
 
 
@@ -309,12 +311,3 @@ def _by_file(train: Interactions, valid: Interactions, name: str) -> Split:
 def _say_what_is_dropped(where: str, facts: TestFacts) -> None:
     for sentence in (*facts.warnings, *(f"dropped {phrase}" for phrase in facts.dropped())):
         log.warning("%s: %s", where, sentence)
-
-
-def _check_public(files: Files, part: str, pairs: Interactions, path: Path) -> None:
-    if files.public is None or part not in files.public.checksums or pairs.checksum == files.public.checksums[part]:
-        return
-    raise InputError(
-        f"{path}: must be the public {files.name} {part} split, got other data ({pairs.n_users:,} users, {pairs.n_items:,} "
-        f"items, {len(pairs):,} pairs); give your own data another folder name, or fetch the public files again"
-    )
