@@ -13,7 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from hpo.comparison.columns import places_of
-from trainers.data.readers.content import NUMBER
+from trainers.data.readers.meaning import NUMBER
 from trainers.data.readers.names import listed
 from trainers.data.readers.tables import find_separator
 from trainers.data.readers.text import Text, encoding_of, explained, open_file

@@ -17,6 +17,7 @@ from hpo.runtime.text import counted
 from trainers.data.readers import SUFFIXES, read_interactions, suffix_of
 from trainers.data.readers.layout import Layout
 from trainers.data.readers.names import listed
+from trainers.data.readers.raw import as_text
 from trainers.errors import InputError, first_line
 from trainers.files import check_regular
 from trainers.metrics.definitions import Found, Metric, largest_cut_off
@@ -89,15 +90,15 @@ def read_truth(path: Path, layout: Layout) -> Truth:
         raise InputError(f"{error} (for --truth such keys are given as --data '{{columns: {{user: 0, item: 1}}}}')") from None
     if not len(raw):
         raise InputError(f"{path}: --truth holds no interactions; give the file with the held-out items")
-    users, items = (pd.Index(ids.astype(str).astype(object)) for ids in (raw.users, raw.items))
-    known_users, known_items = in_order(users.unique()), items.unique()
-    codes = known_users.get_indexer(users).astype(np.int64) * len(known_items) + known_items.get_indexer(items)
+    users, items = (pd.Index(as_text(column.ids)) for column in (raw.users, raw.items))
+    known_users = in_order(users)
+    codes = known_users.get_indexer(users).astype(np.int64)[raw.users.codes] * len(items) + raw.items.codes
     pairs = np.unique(codes)
     said = f"{path}: {raw.said}; {len(pairs):,} held-out items of {len(known_users):,} users"
     twice = len(codes) - len(pairs)
     said += f"; {twice:,} repeated pairs count once" if twice else ""
     said += "; a low rating counts like a high one" if raw.ratings is not None else ""
-    return Truth(path, known_users, known_items, pairs, said)
+    return Truth(path, known_users, items, pairs, said)
 
 
 def scored(

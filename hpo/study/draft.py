@@ -17,10 +17,14 @@ from trainers.data.options import DataOptions
 from trainers.data.prepare import default_test
 from trainers.data.sources import Files
 from trainers.data.splits import SEED, Split
+from trainers.errors import InputError
 from trainers.yaml_files import parse_yaml
 
-HIGHEST_RATING = 10.0  # scales up to this rating are understood
 LIKED = 0.8  # ratings from this share of the highest rating on count as positive
+LEAST_STARS = 3  # a lower highest rating is no scale, but a like (0 or 1) or a count
+# On known scales 25 % (Book-Crossing) to 80 % (Amazon) of the ratings are from 80 % of the highest on. Of counts, or of 1 to 5
+# with a stray 10, nearly none are. If fewer than half of the users have a rating left, a study says little about the others.
+LEAST_KEPT, LEAST_USERS = 0.1, 0.5
 STEPS_PER_EPOCH = 800  # approximate; the batch size is a power of two within the next two limits
 SMALLEST_BATCH, LARGEST_BATCH = 128, 2048
 LARGE = 500_000  # interactions; with fewer, a trial takes seconds, so more trials are suggested
@@ -38,10 +42,11 @@ def draft(path: str, data_dir: str | None, options: DataOptions) -> str:
     Raises:
         InputError: the data cannot be read.
     """
-    options = _with_threshold(load_dataset(path, data_dir, **options.given()), options)
+    min_rating, why_not = _threshold(load_dataset(path, data_dir, **options.given()), options, data_dir)
+    options = options.model_copy(update={"min_rating": min_rating})
     dataset = load_dataset(path, data_dir, **options.given())
     parts = dataset.hold_out()
-    return "\n".join([*_data_lines(path, dataset, parts, options), "", *_search_lines(dataset, parts)]) + "\n"
+    return "\n".join([*_data_lines(path, dataset, parts, options, why_not), "", *_search_lines(dataset, parts)]) + "\n"
 
 
 def suggested(dataset: Dataset) -> dict[str, Any]:
@@ -49,23 +54,42 @@ def suggested(dataset: Dataset) -> dict[str, Any]:
     return parse_yaml("\n".join(_search_lines(dataset, dataset.hold_out())), f"what is suggested for {dataset.name}")
 
 
-def _with_threshold(dataset: Dataset, options: DataOptions) -> DataOptions:
-    """The options with a `min_rating`, if there are ratings on a known scale and none is given."""
+def _threshold(dataset: Dataset, options: DataOptions, data_dir: str | None) -> tuple[float | None, str]:
+    """The `min_rating` to propose, or why there is none; neither if there are no ratings or the user gives one."""
     ratings = dataset.facts.ratings
-    if ratings is None or options.min_rating is not None or ratings[0] == ratings[1]:
-        return options
-    if ratings[0] < 0 or not 1 <= ratings[1] <= HIGHEST_RATING:  # counts or an unknown scale: a person must decide
-        return options
-    return options.model_copy(update={"min_rating": float(math.ceil(LIKED * ratings[1]))})
+    if ratings is None or options.min_rating is not None:
+        return options.min_rating, ""
+    low, high = ratings
+    if low == high:
+        return None, f"all ratings are {high:g}"
+    if not dataset.facts.stars or high < LEAST_STARS:
+        return None, f"numbers from {low:g} to {high:g} may be counts or an unknown scale"
+    wanted = float(math.ceil(LIKED * high))
+    try:
+        liked = load_dataset(dataset.name, data_dir, **options.model_copy(update={"min_rating": wanted}).given())
+        kept, all_ = dataset.facts.interactions - liked.facts.below_rating, dataset.facts.interactions
+        if kept < LEAST_KEPT * all_ or liked.n_users < LEAST_USERS * dataset.n_users:
+            return None, (
+                f"min_rating {wanted:g} would keep {kept:,} of {counted(all_, 'interaction')} and "
+                f"{liked.n_users:,} of {counted(dataset.n_users, 'user')}"
+            )
+        liked.hold_out()
+        read_test(liked)
+    except InputError as error:
+        return None, f"with min_rating {wanted:g} the data cannot be used ({error})"
+    return wanted, ""
 
 
-def _data_lines(path: str, dataset: Dataset, parts: Split, options: DataOptions) -> Iterator[str]:
+def _data_lines(path: str, dataset: Dataset, parts: Split, options: DataOptions, why_not: str) -> Iterator[str]:
+    """The comments on the data, and the keys that say how to read them; `why_not` says why there is no `min_rating`."""
     facts = dataset.facts
     name = " ".join(Path(path).name.split())
     yield f"# A study of {name}. Run it with: python -m hpo.run --study THIS_FILE.yaml --tune-rivals"
     yield "#"
     for sentence in facts.said():
         yield f"# {' '.join(sentence.split())}"
+    if why_not:
+        yield f"# min_rating is left out: {' '.join(why_not.split())}; give one if low ratings are no positives"
     yield (
         f"# {dataset.n_users:,} users, {dataset.n_items:,} items, {len(parts.seen):,} interactions to train on, "
         f"{len(parts.held_out):,} for validation"

@@ -176,7 +176,7 @@ def test_a_table_in_memory_is_stored_for_commands(place: Place, monkeypatch: pyt
     assert confirm_command.main(["--study", "mine", "--output", str(place.output)]) == 0
     moved = place.output.rename(place.root / "moved")
     verdict = confirm("mine", output=moved, progress=False)
-    assert verdict.confirmed.data.facts.read == ("read 576 rows of a table: user=who, item=what, time=when",)
+    assert verdict.confirmed.data.facts.read == ("read 576 interactions: user=who, item=what, time=when; a table in memory",)
     assert report.main(["--study", "mine", "--output", str(moved)]) == 0
 
 

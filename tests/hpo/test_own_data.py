@@ -67,7 +67,8 @@ def counts(train: int, validation: int, users: int = N_USERS, items: int = N_ITE
         ("{test: {name: leave_one_out}}", [counts(320, 40)]),
         ("{test: {name: random, fraction: 0.2, seed: 3}}", [counts(280, 40)]),
         ("{columns: {user: item, item: user}}", ["user=item, item=user", "30 users x 40 items"]),
-        ("{columns: {user: 0, item: 1}}", ["not used: rating, timestamp"]),
+        ("{columns: {user: 0, item: 1}}", ["rating=rating, time=timestamp"]),
+        ("{columns: {rating: none, time: none}}", ["not used: rating, timestamp"]),
     ],
 )
 def test_options_of_a_table_have_an_effect(

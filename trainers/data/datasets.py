@@ -13,13 +13,13 @@ import pandas as pd
 
 from trainers.data.demo import make_demo
 from trainers.data.facts import DataFacts, TestFacts
-from trainers.data.frames import options_of_frame, raw_of_frame
+from trainers.data.frames import OtherColumn, options_of_frame, raw_of_frame
 from trainers.data.interactions import Interactions, RawIds
 from trainers.data.options import DataOptions, ValidationSplit
 from trainers.data.prepare import Prepared, TestData, adopt, prepare, together
 from trainers.data.readers import RawInteractions, read_interactions
-from trainers.data.readers.binary import ARRAYS, read_saved, saved
-from trainers.data.sources import DEMO, Files, find_files
+from trainers.data.readers.binary import arrays_of, read_saved, saved
+from trainers.data.sources import DEMO, Files, check_public, find_files
 from trainers.data.splits import Split, split
 from trainers.errors import InputError
 from trainers.files import write_bytes
@@ -67,8 +67,8 @@ class Dataset:
         frame: pd.DataFrame,
         user: str,
         item: str,
-        rating: str | None = None,
-        time: str | None = None,
+        rating: OtherColumn = None,
+        time: OtherColumn = None,
         name: str = "frame",
         **options: Any,
     ) -> Dataset:
@@ -76,7 +76,8 @@ class Dataset:
 
         Args:
             frame: the table, which is not changed.
-            user, item, rating, time: names of its columns; rows with a missing id are refused.
+            user, item: names of its columns.
+            rating, time: names of its columns; False: there is none; None: found by its name, as in a file.
             name: the name of the dataset.
             options: `DataOptions` without the layout of files: min_rating, k_core, min_user, min_item, ordered, test.
 
@@ -114,9 +115,9 @@ class Dataset:
         Raises:
             InputError: the dataset was not made from a table, or the file cannot be read or is damaged.
         """
-        ours, theirs = self._table.raw, read_saved(Path(path))
-        pairs = [(getattr(ours, name), getattr(theirs, name)) for name in ARRAYS] if theirs is not None else [(0, 1)]
-        return all(np.array_equal(one, other) for one, other in pairs)
+        found = read_saved(Path(path))
+        ours, theirs = arrays_of(self._table.raw), {} if found is None else arrays_of(found)
+        return ours.keys() == theirs.keys() and all(np.array_equal(array, theirs[name]) for name, array in ours.items())
 
     @property
     def _table(self) -> _Table:
@@ -207,6 +208,8 @@ def load_all(name: str | Path, data_dir: str | Path | None = None, **options: An
     """
     part = load_dataset(name, data_dir, **options)
     if isinstance(part.origin, Files):
+        if part.origin.public is not None:
+            read_test(part)  # refuses other data
         raws = [read_interactions(part.origin.train, part.origin.options)]
         others = [path for path in (part.origin.valid, part.origin.test) if path is not None]
         raws += [_read_like(raws[0], path, part.origin.options) for path in others]
@@ -261,7 +264,7 @@ def read_test(dataset: Dataset) -> TestData:
     raw = _read_like(found, origin.test, origin.options)
     adopted = adopt(str(origin.test), raw, origin.options, dataset.user_ids, dataset.item_ids, dataset.train)
     _say_what_is_dropped(str(origin.test), adopted.facts)
-    _check_public(origin, "test", adopted.pairs, origin.test)
+    check_public(origin, "test", raw, adopted.pairs)
     return adopted
 
 
@@ -280,7 +283,7 @@ def _read_version(files: Files, version: tuple[tuple[int, int], ...]) -> Prepare
         found = replace(found, facts=found.facts.model_copy(update={"test_split": files.public.test_split}))
     for sentence in (*found.facts.warnings, *(f"dropped {phrase}" for phrase in found.facts.dropped())):
         log.warning("%s: %s", files.train, sentence)
-    _check_public(files, "train", found.train, files.train)
+    check_public(files, "train", train, found.train)
     return found
 
 
@@ -308,12 +311,3 @@ def _by_file(train: Interactions, valid: Interactions, name: str) -> Split:
 def _say_what_is_dropped(where: str, facts: TestFacts) -> None:
     for sentence in (*facts.warnings, *(f"dropped {phrase}" for phrase in facts.dropped())):
         log.warning("%s: %s", where, sentence)
-
-
-def _check_public(files: Files, part: str, pairs: Interactions, path: Path) -> None:
-    if files.public is None or part not in files.public.checksums or pairs.checksum == files.public.checksums[part]:
-        return
-    raise InputError(
-        f"{path}: must be the public {files.name} {part} split, got other data ({pairs.n_users:,} users, {pairs.n_items:,} "
-        f"items, {len(pairs):,} pairs); give your own data another folder name, or fetch the public files again"
-    )

@@ -28,6 +28,7 @@ class DataFacts(BaseModel):
         rare: number of their pairs.
         unused_ratings: whether there are ratings and no `min_rating`, so that a low rating counts like a high one.
         ratings: the lowest and the highest rating; None without ratings.
+        stars: whether all ratings are whole or half steps from 0 to 10.
         ordered: whether a user's interactions have an order.
         timed: whether interactions have times.
         test_split: how the test split was made: `random`, `last`, `leave_one_out`, `time`, `popularity`, or `file` if unknown.
@@ -46,6 +47,7 @@ class DataFacts(BaseModel):
     rare: int = 0
     unused_ratings: bool = False
     ratings: tuple[float, float] | None = None
+    stars: bool = False
     ordered: bool = False
     timed: bool = False
     test_split: SplitMethod = "file"

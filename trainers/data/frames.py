@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import replace
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from trainers.data.interactions import RawIds
 from trainers.data.options import DataOptions
-from trainers.data.readers import Layout, RawInteractions
-from trainers.data.readers.binary import seconds
-from trainers.data.readers.raw import Numbers
-from trainers.data.readers.values import times_of
+from trainers.data.readers import Columns, Layout, RawInteractions
+from trainers.data.readers.binary import table_of
+from trainers.data.readers.layout import NO_COLUMN
+from trainers.data.readers.raw import IdColumn
+from trainers.data.readers.values import interactions
 from trainers.errors import InputError
-from trainers.text import SHOWN, clipped, shown
 from trainers.validation import checked
 
+OtherColumn = str | Literal[False] | None  # a name; False: none; None: found by its name
 WHOLE_FLOATS = 2.0**53  # larger floats do not represent a unique whole number
 
 
@@ -31,89 +33,39 @@ def options_of_frame(options: dict[str, Any]) -> DataOptions:
     return checked(DataOptions, options, "data")
 
 
-def raw_of_frame(frame: pd.DataFrame, user: str, item: str, rating: str | None, time: str | None) -> RawInteractions:
-    """The interactions of a table with one row per interaction.
+def raw_of_frame(frame: pd.DataFrame, user: str, item: str, rating: OtherColumn, time: OtherColumn) -> RawInteractions:
+    """The interactions of a table with one row per interaction. Names and cells have the same meaning as in a file.
 
     Raises:
         InputError: a missing column, a missing id, a rating that is no number, or a time that is no number or date.
     """
     named = {"user": user, "item": item, "rating": rating, "time": time}
-    for role, column in named.items():
-        if column is not None and column not in frame.columns:
-            shown = ", ".join(map(str, frame.columns))
-            raise InputError(f"the table has no column {column!r} for {role}; give one of {shown}")
-        if column is not None and list(frame.columns).count(column) > 1:
-            raise InputError(
-                f"the table has several columns {column!r}, and {role} needs a unique one; rename or drop the others"
-            )
-    shown = ", ".join(f"{role}={column}" for role, column in named.items() if column is not None)
-    return RawInteractions(
-        users=_ids(frame, user),
-        items=_ids(frame, item),
-        ratings=None if rating is None else _numbers(frame, rating),
-        times=None if time is None else _times(frame, time),
-        in_lines=False,
-        said=f"read {len(frame):,} rows of a table: {shown}",
-        warnings=(),
-    )
+    places = {role: _place(frame, role, column) for role, column in named.items() if column is not None and column is not False}
+    left_out = {role: NO_COLUMN for role, column in named.items() if column is False}
+    columns = Columns.model_validate(places | left_out)
+    table = table_of(frame, columns, "the table", "a table in memory", 0)
+    numbers = {role: _whole(frame.iloc[:, places[role]]) for role in ("user", "item")}
+    whole = {role: IdColumn.of(ids) for role, ids in numbers.items() if ids is not None}
+    return interactions(replace(table, cells={**table.cells, **whole}))
 
 
-def _ids(frame: pd.DataFrame, name: str) -> RawIds:
-    """The ids as in a file: whole numbers, even if pandas has converted them to floats, or text without blanks around it."""
-    column = frame[name]
-    missing = column.isna()
-    if missing.any():
-        raise InputError(
-            f"column {shown(name)}: every row needs an id, row {int(np.argmax(missing.to_numpy()))} has none; drop such rows"
-        )
-    if column.dtype == object:
-        many = [row for row, value in enumerate(column) if isinstance(value, (list, tuple, set, dict, np.ndarray))]
-        if many:
-            value = clipped(str(column.iloc[many[0]]), SHOWN)
-            raise InputError(
-                f"column {shown(name)}: every row needs one id, row {many[0]} has {value}; use DataFrame.explode({shown(name)})"
-            )
-    if pd.api.types.is_float_dtype(column.dtype):
-        values = column.to_numpy(np.float64)
-        if (values == np.floor(values)).all() and np.abs(values).max(initial=0) < WHOLE_FLOATS:
-            return values.astype(np.int64)
-    if pd.api.types.is_signed_integer_dtype(column.dtype):
-        return column.to_numpy(np.int64)
-    if pd.api.types.is_integer_dtype(column.dtype) and int(column.max() if len(column) else 0) <= np.iinfo(np.int64).max:
-        return column.to_numpy(np.int64)
-    texts = column.astype(str).str.strip()
-    blank = (texts == "").to_numpy()
-    if blank.any():
-        row = int(np.argmax(blank))
-        raise InputError(f"column {shown(name)}: every row needs an id, row {row} has {column.iloc[row]!r}; drop such rows")
-    return texts.to_numpy(dtype=object).astype(str)
+def _place(frame: pd.DataFrame, role: str, column: str) -> int:
+    """The number of a column, from 0."""
+    names = list(frame.columns)
+    if column not in names:
+        raise InputError(f"the table has no column {column!r} for {role}; give one of {', '.join(map(str, names))}")
+    if names.count(column) > 1:
+        raise InputError(f"the table has several columns {column!r}, and {role} needs a unique one; rename or drop the others")
+    return names.index(column)
 
 
-def _numbers(frame: pd.DataFrame, name: str) -> Numbers:
-    found: Numbers = pd.to_numeric(frame[name], errors="coerce").to_numpy(np.float64, na_value=np.nan)
-    bad = ~np.isfinite(found)
-    if bad.any():
-        row = int(np.argmax(bad))
-        value = clipped(str(frame[name].iloc[row]), SHOWN)
-        raise InputError(f"column {shown(name)}: must hold numbers, got {value} in row {row}; drop or correct such rows")
-    return found
-
-
-def _times(frame: pd.DataFrame, name: str) -> Numbers:
-    """Times: numbers unchanged, dates in seconds since 1970, text parsed as in a file."""
-    column = frame[name]
-    if pd.api.types.is_numeric_dtype(column.dtype):
-        return _numbers(frame, name)
-    if isinstance(column.dtype, (np.dtype, pd.DatetimeTZDtype)) and column.dtype.kind == "M":
-        found = seconds(column)
+def _whole(ids: pd.Series[Any]) -> NDArray[np.int64] | None:
+    """Ids that are whole numbers, (n,), even if pandas has converted them to floats; None for others."""
+    if ids.isna().any() or not pd.api.types.is_numeric_dtype(ids.dtype) or pd.api.types.is_bool_dtype(ids.dtype):
+        return None
+    if pd.api.types.is_float_dtype(ids.dtype):
+        values = ids.to_numpy(np.float64)
+        exact = bool((values == np.floor(values)).all()) and np.abs(values).max(initial=0) < WHOLE_FLOATS
     else:
-        found = times_of([str(cell).strip() for cell in column])
-    bad = ~np.isfinite(found)
-    if bad.any():
-        row = int(np.argmax(bad))
-        value = clipped(str(column.iloc[row]), SHOWN)
-        raise InputError(
-            f"column {shown(name)}: must hold numbers or dates such as 2024-05-31T18:00:00Z, got {value} in row {row}; "
-            "drop or correct such rows"
-        )
-    return found
+        exact = pd.api.types.is_integer_dtype(ids.dtype) and not (len(ids) and int(ids.max()) > np.iinfo(np.int64).max)
+    return ids.to_numpy(np.int64) if exact else None

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from trainers.data.facts import DataFacts, TestFacts
@@ -13,6 +14,8 @@ from trainers.data.filters import often_enough
 from trainers.data.interactions import Ids, Interactions, RawIds
 from trainers.data.options import DataOptions, TestSplit
 from trainers.data.readers import RawInteractions
+from trainers.data.readers.meaning import is_rating
+from trainers.data.readers.raw import IdColumn, as_text
 from trainers.data.splits import split
 from trainers.errors import InputError
 
@@ -65,18 +68,18 @@ def prepare(where: str, train: RawInteractions, valid: RawInteractions | None, o
     users, items = _chosen(parts, masks)
     if not len(users):
         raise InputError(f"{where}: holds no interactions" + (f" rated {options.min_rating:g} or more" if below else ""))
-    user_ids, user = np.unique(users, return_inverse=True)
-    item_ids, item = np.unique(items, return_inverse=True)
     times = _times(parts, masks)
     ordered = options.ordered or times is not None
-    pairs = Interactions.from_pairs(user, item, len(user_ids), len(item_ids), ordered=ordered, times=times)
+    sizes = len(users.ids), len(items.ids)
+    pairs = Interactions.from_pairs(users.codes, items.codes, *sizes, ordered=ordered, times=times)
     n_train = int(masks[0].sum())
-    late = None if valid is None else _in_valid_only(pairs, user, item, n_train)
+    in_valid = users.codes[n_train:], items.codes[n_train:]
+    late = None if valid is None else _in_valid_only(pairs, users.codes, items.codes, n_train)
     facts = DataFacts(
         read=tuple(part.said for part in parts),
         warnings=(
             *(warning for part in parts for warning in part.warnings),
-            *(() if late is None else _not_used(parts, times, late, _number_of_pairs(user[n_train:], item[n_train:]))),
+            *(() if late is None else _not_used(parts, times, late, _number_of_pairs(*in_valid))),
         ),
         interactions=sum(len(part.users) for part in parts),
         min_rating=options.min_rating,
@@ -84,6 +87,7 @@ def prepare(where: str, train: RawInteractions, valid: RawInteractions | None, o
         duplicates=len(users) - len(pairs),
         unused_ratings=options.min_rating is None and train.ratings is not None,
         ratings=_range(train),
+        stars=train.ratings is not None and is_rating(train.ratings),
         ordered=ordered,
         timed=times is not None,
     )
@@ -101,7 +105,7 @@ def prepare(where: str, train: RawInteractions, valid: RawInteractions | None, o
     }
     facts = facts.model_copy(update=rare)
     content = Prepared(
-        left, user_ids, item_ids, None if late is None else left.where(late[often]), None, facts, in_lines=train.in_lines
+        left, users.ids, items.ids, None if late is None else left.where(late[often]), None, facts, in_lines=train.in_lines
     )
     if below:
         content = replace(content, disliked=_disliked(parts, masks, content))
@@ -114,8 +118,8 @@ def together(parts: Sequence[RawInteractions]) -> RawInteractions:
     """The interactions of several files together; with times and ratings only if all files have them."""
     times, ratings = ([getattr(part, name) for part in parts] for name in ("times", "ratings"))
     return RawInteractions(
-        users=_joined([part.users for part in parts]),
-        items=_joined([part.items for part in parts]),
+        users=IdColumn.joined([part.users for part in parts]),
+        items=IdColumn.joined([part.items for part in parts]),
         ratings=None if any(each is None for each in ratings) else np.concatenate(ratings),
         times=None if any(each is None for each in times) else np.concatenate(times),
         in_lines=parts[0].in_lines,
@@ -138,14 +142,14 @@ def adopt(
         InputError: no pair is left.
     """
     masks, below = _rated(where, [raw], options.min_rating)
-    users, items = raw.users[masks[0]], raw.items[masks[0]]
+    users, items = _chosen([raw], masks)
     if not len(users):
         raise InputError(
             f"{where}: holds no interactions to test with"
             + (f" rated {options.min_rating:g} or more" if below else "")
             + "; to use a fifth of train as the test split, give the path of the train file instead of the folder"
         )
-    n_pairs, n_users = _number_of_pairs(users, items), len(np.unique(users))
+    n_pairs, n_users = _number_of_pairs(users.codes, items.codes), len(users.ids)
     user, item = _index(user_ids, users), _index(item_ids, items)
     known = (user >= 0) & (item >= 0)
     if not known.any():
@@ -241,17 +245,11 @@ def _range(raw: RawInteractions) -> tuple[float, float] | None:
     return None if raw.ratings is None or not len(raw.ratings) else (float(raw.ratings.min()), float(raw.ratings.max()))
 
 
-def _chosen(parts: list[RawInteractions], masks: list[NDArray[np.bool_]]) -> tuple[RawIds, RawIds]:
+def _chosen(parts: list[RawInteractions], masks: list[NDArray[np.bool_]]) -> tuple[IdColumn, IdColumn]:
     """Users and items of the lines in the mask of each part."""
     pairs = list(zip(parts, masks, strict=True))
-    return _joined([part.users[mask] for part, mask in pairs]), _joined([part.items[mask] for part, mask in pairs])
-
-
-def _joined(sides: list[RawIds]) -> RawIds:
-    """The ids of several files in one array; as text if one file has text."""
-    if len({side.dtype.kind for side in sides}) > 1:
-        sides = [side.astype(str) for side in sides]
-    return np.concatenate(sides)
+    users, items = ([getattr(part, side).where(mask) for part, mask in pairs] for side in ("users", "items"))
+    return IdColumn.joined(users), IdColumn.joined(items)
 
 
 def _times(parts: list[RawInteractions], masks: list[NDArray[np.bool_]]) -> NDArray[np.float64] | None:
@@ -287,18 +285,16 @@ def _disliked(parts: list[RawInteractions], masks: list[NDArray[np.bool_]], cont
     return Interactions.from_pairs(user[known], item[known], content.train.n_users, content.train.n_items)
 
 
-def _number_of_pairs(users: RawIds, items: RawIds) -> int:
+def _number_of_pairs(users: Ids, items: Ids) -> int:
     """The number of distinct pairs."""
-    ids, item = np.unique(items, return_inverse=True)
-    return len(np.unique(np.unique(users, return_inverse=True)[1] * len(ids) + item))
+    return len(np.unique(users.astype(np.int64) * (int(items.max(initial=0)) + 1) + items))
 
 
-def _index(known: RawIds, wanted: RawIds) -> NDArray[np.int64]:
-    """The index of each wanted raw id among the sorted known ones; -1 if it is not known."""
-    if known.dtype.kind != wanted.dtype.kind:
-        known, wanted = known.astype(str), wanted.astype(str)
-        order = np.argsort(known)
-    else:
-        order = np.arange(len(known))
-    index = np.minimum(np.searchsorted(known[order], wanted), len(known) - 1)
-    return np.where(known[order][index] == wanted, order[index], -1)
+def _index(known: RawIds, rows: IdColumn) -> NDArray[np.int64]:
+    """For each row the index of its raw id among the known ones, (n,); -1 if it is not known."""
+    wanted = rows.ids
+    if known.dtype != wanted.dtype:  # text and numbers
+        known, wanted = as_text(known), as_text(wanted)
+    index = pd.Index(known, dtype=known.dtype).get_indexer(pd.Index(wanted, dtype=known.dtype))
+    found: NDArray[np.int64] = index[rows.codes]
+    return found

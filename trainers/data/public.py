@@ -28,13 +28,15 @@ class PublicDataset:
             without a split. On disk the dataset's folder has files named by the last part of these names.
         md5: MD5 of the downloaded bytes by split, or of the archive under `archive`.
         checksums: `Interactions.checksum` of the result of `load_dataset` (`train`, with a valid file) and of `load_test`
-            (`test`), independent of the order of pairs. Checksums that we could not compute are missing.
+            (`test`), independent of the order of pairs. Checksums that we could not compute are missing. Files without one are
+            compared by `md5`, or by `counts`.
         test_split: how the test split was made. `random`: random pairs of each user. `last`: the last pairs of each user.
             `time`: all pairs after one moment. `popularity`: evenly over items, so that rare items are as frequent as popular
             ones.
         ordered: whether its files have each user's items in the order of time.
         options: data options for reading its files, as in the `data` of a study.
         downloaded_by_us: whether we downloaded from this URL and verified the MD5s. If not, others have published URL and MD5s.
+        counts: numbers of users, items and ratings in a file `all` whose own MD5 is not known.
     """
 
     url: str
@@ -45,6 +47,7 @@ class PublicDataset:
     ordered: bool
     options: dict[str, Any]
     downloaded_by_us: bool
+    counts: tuple[int, int, int] | None = None
 
 
 # All URLs name a commit, so that their content never changes.
@@ -225,6 +228,7 @@ PUBLIC = {
             "test": {"name": "last", "fraction": 0.2},
         },
         downloaded_by_us=False,
+        counts=(6_040, 3_706, 1_000_209),
     ),
 }
 

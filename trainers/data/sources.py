@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
+from trainers.data.interactions import Interactions
 from trainers.data.options import DataOptions
 from trainers.data.public import PUBLIC, PublicDataset, local_or_downloaded
-from trainers.data.readers import SUFFIXES, find_recbole
+from trainers.data.readers import SUFFIXES, RawInteractions, find_recbole
 from trainers.data.readers.text import explained
 from trainers.environment import variable
 from trainers.errors import DataNotFound, InputError, unknown
@@ -89,6 +92,37 @@ def _public_files(name: str, data_dir: str | Path | None, options: DataOptions) 
     read_as = checked(DataOptions, {**ours, **options.given()}, f"dataset {name}")
     paths = {split: _published_file(folder, Path(file).name) for split, file in public.files.items()}
     return Files(name, paths.get("all") or paths["train"], paths.get("test"), paths.get("valid"), read_as, public)
+
+
+def check_public(files: Files, part: Literal["train", "test"], raw: RawInteractions, pairs: Interactions) -> None:
+    """Check that the data are those of the public dataset, if they have its name.
+
+    Args:
+        raw, pairs: the interactions of the part's file, and what was made of them.
+
+    Raises:
+        InputError: they are other data.
+    """
+    public, path = files.public, files.train if part == "train" else files.test
+    if public is None or path is None:
+        return
+    what, found = f"{part} split", f"{pairs.n_users:,} users, {pairs.n_items:,} items, {len(pairs):,} pairs"
+    if part in public.checksums:
+        good = pairs.checksum == public.checksums[part]
+    elif part in public.md5:
+        with explained(path):
+            digest = hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
+        good, found = digest == public.md5[part], f"{found}; its MD5 is {digest} instead of {public.md5[part]}"
+    elif public.counts is not None:
+        counts = len(raw.users.ids), len(raw.items.ids), len(raw)
+        good, what, found = counts == public.counts, "ratings", "{:,} users, {:,} items, {:,} ratings".format(*counts)
+    else:
+        return
+    if not good:
+        raise InputError(
+            f"{path}: must be the public {files.name} {what}, got other data ({found}); give your own data another folder "
+            "name, or fetch the public files again"
+        )
 
 
 def _published_file(folder: Path, name: str) -> Path:

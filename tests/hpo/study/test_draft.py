@@ -156,15 +156,70 @@ def test_the_seed_of_the_test_split_is_kept(place: Place, capsys: pytest.Capture
     assert "  test: {name: random, fraction: 0.2, seed: 7}  # may be" in text
 
 
-def test_a_draft_for_counts_has_no_threshold(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
-    """A threshold of 80 % of the highest count would keep almost no pair."""
-    path = place.root / "plays.csv"
-    path.write_text(
-        "user,item,rating\n" + "".join(f"{u},{(u + s) % 30},{1 + 99 * (u == s == 0)}\n" for u in range(30) for s in range(8))
-    )
-    text = drafted(path, capsys)
+def write_scores(path: Path, scores: list[float], n_users: int = 40) -> None:
+    """Write 10 ratings of each user, which repeat these scores in turn."""
+    pairs = [(user, (user + step) % 30) for user in range(n_users) for step in range(10)]
+    rows = [f"{user},{item},{scores[row % len(scores)]:g}\n" for row, (user, item) in enumerate(pairs)]
+    path.write_text("user,item,rating\n" + "".join(rows))
+
+
+@pytest.mark.parametrize(
+    ("scores", "threshold"),
+    [
+        ([1, 2, 3, 4, 5], 4),
+        ([0.5, 2.5, 4.5], 4),
+        ([0] * 6 + [7, 8, 9, 10], 8),  # like Book-Crossing
+        ([1, 2, 3], 3),
+        ([1] * 17 + [5] * 3, 4),  # every second user has three of 5
+    ],
+)
+def test_a_threshold_is_proposed_for_ratings(
+    scores: list[float], threshold: int, place: Place, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_scores(place.root / "a.csv", scores)
+    text = drafted(place.root / "a.csv", capsys)
+    assert f"  min_rating: {threshold}  # ratings go from {scores[0]:g} to {scores[-1]:g}" in text
+    assert "left out" not in text.replace("k_core: 5 in `data` leaves rare users and items out", "")
+
+
+@pytest.mark.parametrize(
+    ("scores", "why"),
+    [
+        ([0, 1], "numbers from 0 to 1 may be counts or an unknown scale"),
+        ([0.1, 0.5, 0.93], "numbers from 0.1 to 0.93 may be counts or an unknown scale"),
+        ([1, 1, 2], "numbers from 1 to 2 may be counts or an unknown scale"),
+        ([1, 100], "numbers from 1 to 100 may be counts or an unknown scale"),
+        ([-1, 5], "numbers from -1 to 5 may be counts or an unknown scale"),
+        ([3.25, 5], "numbers from 3.25 to 5 may be counts or an unknown scale"),
+        ([5], "all ratings are 5"),
+        ([1, 2, 3, 4, 5] * 79 + [1, 2, 3, 4, 10], "with min_rating 8 the data cannot be used ("),
+        ([1, 2, 3, 4, 5] * 78 + [10] * 10, "min_rating 8 would keep 10 of 400 interactions and 1 of 40 users"),
+        (
+            [1] * 18 + [5, 5],
+            "with min_rating 4 the data cannot be used (to hold out pairs, some user must have two interactions",
+        ),  # one for test, one for training
+        # ten users in a row rate 5, thirty rate 1
+        ([5] * 100 + [1] * 300, "min_rating 4 would keep 100 of 400 interactions and 10 of 40 users"),
+        ([1] * 38 + [4, 4], "min_rating 4 would keep 20 of 400 interactions and 10 of 40 users"),
+    ],
+)
+def test_without_a_scale_or_with_few_high_ratings_the_threshold_is_left_out(
+    scores: list[float], why: str, place: Place, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_scores(place.root / "a.csv", scores)
+    text = drafted(place.root / "a.csv", capsys)
     assert "  min_rating:" not in text
     assert "# every rating counts as a positive" in text
+    assert f"# min_rating is left out: {why}" in text
+
+
+def test_a_threshold_with_which_the_data_cannot_be_used_is_left_out(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
+    """With `k_core` no pair is left of the high ratings."""
+    write_scores(place.root / "a.csv", [1, 2, 3, 4, 5])
+    text = drafted(place.root / "a.csv", capsys, "--data", "{k_core: 6}")
+    assert "  min_rating:" not in text
+    assert "# min_rating is left out: with min_rating 4 the data cannot be used (" in text
+    assert "k_core, min_user and min_item leave no interaction" in text
 
 
 def test_one_rare_user_is_reported_in_the_singular(place: Place, capsys: pytest.CaptureFixture[str]) -> None:

@@ -17,7 +17,7 @@ import pytest
 
 from trainers import InputError, Interactions, load_dataset, load_test
 from trainers.data import datasets
-from trainers.data.datasets import read_test
+from trainers.data.datasets import load_all, read_test
 from trainers.data.public import PUBLIC
 
 Pairs = set[tuple[object, object]]
@@ -345,7 +345,8 @@ class TestPublicData:
         public("http://127.0.0.1:9/", monkeypatch)
         folder(tmp_path / "gowalla", train_txt=TRAIN, test_txt="0 5\n")
         assert len(load_dataset("gowalla", tmp_path).train) == 5
-        refused(lambda: load_test("gowalla", tmp_path), "test.txt", "must be the public gowalla test split", "1 pairs")
+        for load in (load_test, load_all):
+            refused(lambda load=load: load("gowalla", tmp_path), "test.txt", "must be the public gowalla test split", "1 pairs")
 
     def test_order_of_lines_does_not_matter(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         public("http://127.0.0.1:9/", monkeypatch)

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from trainers import Dataset, InputError, load_dataset, load_test
+from trainers.data.readers import read_interactions
 
 N = 12
 
@@ -33,8 +34,10 @@ def test_whole_floats_are_read_as_whole_numbers() -> None:
 
 def test_lists_in_a_column_of_ids_are_refused() -> None:
     table = frame().assign(item=lambda table: [[item, 1] for item in table.item])
-    with pytest.raises(InputError, match=r"every row needs one id, row 0 has \[.*\]; use DataFrame.explode"):
+    with pytest.raises(InputError, match=r"column 'item' must hold one value in a row, got \[0, 1\]; .* DataFrame.explode"):
         Dataset.from_frame(table, "user", "item")
+    with pytest.raises(InputError, match=r"column 'item' must hold one value in a row, got \(0, 1\)"):
+        Dataset.from_frame(table.assign(item=table.item.map(tuple)), "user", "item")
 
 
 def test_ids_too_large_for_a_number_are_text() -> None:
@@ -68,13 +71,13 @@ def test_times_may_have_any_type(values: Any) -> None:
 @pytest.mark.parametrize("value", ["03/04/2020", None, "soon", float("nan")])
 def test_ambiguous_times_are_refused(value: object) -> None:
     """Either the day or the month may come first. pandas would guess. Such a file is refused, too."""
-    with pytest.raises(InputError, match=r"column 'time': must hold numbers"):
+    with pytest.raises(InputError, match=r"the table, row 0: times must be numbers or dates such as .*, column 'time'"):
         times_of([value] * N)
 
 
 def test_missing_numbers_in_pandas_own_types_are_refused() -> None:
     ratings = pd.array([None] + [3] * (N - 1), dtype="Int64")
-    with pytest.raises(InputError, match=r"column 'rating': must hold numbers, got <NA> in row 0"):
+    with pytest.raises(InputError, match=r"the table, row 0: ratings must be numbers, column 'rating' is empty, got"):
         Dataset.from_frame(frame(rating=ratings), "user", "item", "rating")
 
 
@@ -108,9 +111,16 @@ def test_data_from_a_file_are_not_saved(tmp_path: Path) -> None:
 
 
 def test_a_damaged_table_is_refused(tmp_path: Path) -> None:
-    np.savez(tmp_path / "a.npz", users=np.arange(3), items=np.arange(2), said=np.array("x"))
-    with pytest.raises(InputError, match="is damaged: its arrays are no interactions"):
-        load_dataset(str(tmp_path / "a.npz"))
+    users, items = {"user_ids": np.array([5, 9]), "user_codes": np.array([1, 0])}, {"item_ids": np.array(["a", "b"])}
+    for codes, good in (([0, 1], True), ([0, 2], False), ([0], False), ([-1, 0], False), (None, False)):
+        arrays = users | items | ({} if codes is None else {"item_codes": np.array(codes)})
+        np.savez(tmp_path / "a.npz", said=np.array("x"), warnings=np.array(["y"]), **arrays)  # type: ignore[arg-type]
+        if good:
+            raw = read_interactions(tmp_path / "a.npz")
+            assert (raw.users.values.tolist(), raw.items.values.tolist(), raw.warnings) == ([9, 5], ["a", "b"], ("y",))
+            continue
+        with pytest.raises(InputError, match="is damaged or of another version: its arrays are no interactions"):
+            load_dataset(str(tmp_path / "a.npz"))
 
 
 @pytest.mark.parametrize("options", [{"separator": "|"}, {"header": False}, {"columns": {"user": 0}}, {"encoding": "utf-8"}])
@@ -125,5 +135,56 @@ def test_blanks_around_ids_are_dropped_as_in_a_file(tmp_path: Path) -> None:
     made = Dataset.from_frame(table, "user", "item")
     assert made.user_ids.tolist() == ["a", "b"]
     assert made.checksum == load_dataset(str(tmp_path / "a.csv")).checksum
-    with pytest.raises(InputError, match=r"every row needs an id, row 1 has '  '; drop such rows"):
+    with pytest.raises(InputError, match=r"the table, row 1: column 'user' is empty here and in 3 more places"):
         Dataset.from_frame(frame(user=["a", "  ", "b"] * 4), "user", "item")
+
+
+def test_texts_have_the_rules_of_a_file(tmp_path: Path) -> None:
+    """A column of objects may hold both 12 and 12.0, and a column of text both '12' and '12.0'."""
+    for ids in ([12, "12.0", 7], ["12", "12.00", "7"]):
+        made = Dataset.from_frame(frame(user=ids * 4), "user", "item")
+        assert made.user_ids.tolist() == [7, 12]
+        assert "4 user ids written like 12.0 were read as 12" in made.facts.read[0]
+    table = frame(user=["NA", "b", "nan"] * 4)
+    made = Dataset.from_frame(table, "user", "item")
+    warnings = tuple(f"4 lines have the user id {text}, which counts as an id like any other" for text in ("NA", "nan"))
+    assert made.facts.warnings == warnings
+    made.save(tmp_path / "a.npz")
+    assert load_dataset(tmp_path / "a.npz").facts.warnings == warnings
+    with pytest.raises(InputError, match=r"the table, row 2: column 'user' must hold ids of at most 255 characters, got"):
+        Dataset.from_frame(frame(user=["a", "b", "x" * 256] * 4), "user", "item")
+
+
+@pytest.mark.parametrize("ids", [["a", "b", None], ["a", "b", float("nan")], ["a", "b", " "], [1, 2, pd.NA], [1.0, 2.0, None]])
+def test_missing_ids_are_counted(ids: list[object]) -> None:
+    with pytest.raises(InputError, match=r"row 2: column 'user' is empty here and in 3 more places, .* give them a user"):
+        Dataset.from_frame(frame(user=ids * 4), "user", "item")
+
+
+def test_thousands_are_refused_as_in_a_file() -> None:
+    with pytest.raises(InputError, match=r"row 0: ratings must be numbers.* its comma may separate thousands or decimals"):
+        Dataset.from_frame(frame(rating=["1,234"] * N), "user", "item", "rating")
+
+
+def test_whole_numbers_are_kept() -> None:
+    """Ids below 0 and ids of 19 digits sort as numbers."""
+    made = Dataset.from_frame(frame(user=[10**18, -5, 9] * 4), "user", "item")
+    assert made.user_ids.tolist() == [-5, 9, 10**18]
+
+
+def test_ratings_and_times_are_found_by_name_as_in_a_file() -> None:
+    table = frame(rating=np.arange(N) % 5 + 1.0, timestamp=np.arange(N))
+    made = Dataset.from_frame(table, "user", "item")
+    assert (made.facts.timed, made.facts.ratings, made.facts.test_split) == (True, (1, 5), "last")
+    without = Dataset.from_frame(table, "user", "item", rating=False, time=False)
+    assert (without.facts.timed, without.facts.ratings, without.facts.test_split) == (False, None, "random")
+
+
+def test_an_unused_column_of_times_gives_a_warning() -> None:
+    table = frame(seen=pd.date_range("2024-01-01", periods=N))
+    (warning,) = Dataset.from_frame(table, "user", "item").facts.warnings
+    assert "column 'seen' seems to hold times and is not used" in warning
+    assert warning.endswith("give time='seen', else give time=False")
+    assert Dataset.from_frame(table, "user", "item", time=False).facts.warnings == ()
+    with pytest.raises(InputError, match=r"leave the column out: time=False"):
+        Dataset.from_frame(frame(when=["soon"] * N), "user", "item", time="when")

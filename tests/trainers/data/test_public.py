@@ -175,16 +175,43 @@ class TestTable:
             has_times = "time" in entry.options.get("columns", {})
             assert (entry.test_split == "last") == (entry.ordered or has_times), name
 
-    @pytest.mark.parametrize("name", [name for name in PUBLIC if name not in ("amazon-book", "movielens-1m")])
+    @pytest.mark.parametrize("name", PUBLIC)
     def test_a_public_name_with_other_content_is_refused(self, name: str, tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
         files = {"train.txt": TRAIN, "valid.txt": TEST, "test.txt": TEST}
-        if PUBLIC[name].files["train"].endswith(".tsv"):
+        what = "train split"
+        if name == "movielens-1m":
+            files, what = {"ratings.dat": RATINGS.replace(b"3::", b"4::")}, "ratings"
+        elif PUBLIC[name].files["train"].endswith(".tsv"):
             files = {"train.tsv": b"user_procid\titem_procid\n0\t1\n", "test.tsv": b"user_procid\titem_procid\n0\t1\n"}
         for file, content in files.items():
             (tmp_path / name / file).write_bytes(content)
-        with pytest.raises(InputError, match=f"must be the public {name} train split, got other data .* another folder name"):
+        with pytest.raises(InputError, match=f"must be the public {name} {what}, got other data .* another folder name"):
             load_dataset(name, tmp_path)
+
+    def test_files_without_a_checksum_are_compared_by_their_md5(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Both files have the right pairs. But in test they are in another order."""
+        entry = replace(PUBLIC["amazon-book"], md5={"train": md5(TRAIN), "test": md5(b"1 1 2\n0 5\n")})
+        monkeypatch.setitem(PUBLIC, "amazon-book", entry)
+        (tmp_path / "amazon-book").mkdir()
+        (tmp_path / "amazon-book/train.txt").write_bytes(TRAIN)
+        (tmp_path / "amazon-book/test.txt").write_bytes(TEST)
+        assert len(load_dataset("amazon-book", tmp_path).train) == 5
+        words = f"test.txt: must be the public amazon-book test split, .* its MD5 is {md5(TEST)} instead of {entry.md5['test']}"
+        with pytest.raises(InputError, match=words):
+            load_test("amazon-book", tmp_path)
+
+    def test_ratings_without_an_md5_are_counted(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Of the three ratings one is below 4."""
+        text = b"1::10::5::1\n1::20::3::2\n1::30::4::3\n"
+        (tmp_path / "movielens-1m").mkdir()
+        (tmp_path / "movielens-1m/ratings.dat").write_bytes(text)
+        monkeypatch.setitem(PUBLIC, "movielens-1m", replace(PUBLIC["movielens-1m"], counts=(1, 3, 3)))
+        assert len(load_dataset("movielens-1m", tmp_path).train) == 1, "the other one of the two is the test split"
+        monkeypatch.setitem(PUBLIC, "movielens-1m", replace(PUBLIC["movielens-1m"], counts=(1, 3, 4)))
+        (tmp_path / "movielens-1m/ratings.dat").write_bytes(text + b"\n")  # else the read data are still kept
+        with pytest.raises(InputError, match=r"public movielens-1m ratings, got other data \(1 users, 3 items, 3 ratings\)"):
+            load_dataset("movielens-1m", tmp_path)
 
 
 class TestLookUp:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import zipfile
 import zlib
+from collections.abc import Hashable
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +13,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from trainers.data.readers.layout import Layout
+from trainers.data.readers.layout import Columns, Layout
 from trainers.data.readers.names import roles_by_name
-from trainers.data.readers.raw import Column, Numbers, RawInteractions, Table
-from trainers.data.readers.text import explained
+from trainers.data.readers.raw import Column, IdColumn, Numbers, RawInteractions, Table, Where
+from trainers.data.readers.text import SAMPLE_LINES, explained
 from trainers.errors import InputError
 from trainers.files import read_arrays
 from trainers.text import shown
 
-ARRAYS = ("users", "items", "ratings", "times")  # arrays of saved interactions
 MOST_BYTES = 2**36  # largest size of the arrays; no table in memory is larger
 NOT_A_MATRIX = (ValueError, KeyError, TypeError, AttributeError, NotImplementedError, EOFError, zipfile.BadZipFile, zlib.error)
 
@@ -40,14 +40,29 @@ def read_parquet(path: Path, layout: Layout) -> Table:
         raise InputError(f"{path}: reading Parquet needs pyarrow; run `pip install pyarrow`, or save the file as CSV") from None
     except (ValueError, OSError) as error:  # pyarrow's errors are both
         raise InputError(f"{path}: must be a Parquet file, got one that cannot be read ({str(error).strip()[:200]})") from None
+    return table_of(frame, layout.columns, path, "Parquet", 1)
+
+
+def table_of(frame: pd.DataFrame, columns: Columns | None, where: Where, form: str, first: int) -> Table:
+    """The used columns of a pandas table.
+
+    Args:
+        columns: the given columns; the others are found by their names.
+        where, form: its name in messages, and what it is.
+        first: the number of its first row in messages.
+
+    Raises:
+        InputError: its columns are unknown, or a cell holds several values.
+    """
     names = tuple(map(str, frame.columns))
-    roles = roles_by_name(names, layout.columns, path)
-    cells = {role: _cells(frame.iloc[:, index], role, path) for role, index in roles.used().items()}
+    sample = [list(map(_text, frame.iloc[:SAMPLE_LINES, index].dropna().tolist())) for index in range(len(names))]
+    roles = roles_by_name(names, columns, where, sample)
+    cells = {role: _cells(frame.iloc[:, index], role, where) for role, index in roles.used().items()}
 
     def locate(row: int) -> tuple[str, str]:
-        return f"row {row + 1}", ", ".join(f"{name}: {cell}" for name, cell in zip(names, frame.iloc[row], strict=True))
+        return f"row {row + first}", ", ".join(f"{name}: {cell}" for name, cell in zip(names, frame.iloc[row], strict=True))
 
-    return Table(path, names, roles, cells, "Parquet", locate)
+    return Table(where, names, roles, cells, form, locate)
 
 
 def read_matrix(path: Path, layout: Layout) -> RawInteractions:
@@ -85,14 +100,23 @@ def read_matrix(path: Path, layout: Layout) -> RawInteractions:
         f"read {len(users):,} {'interactions' if ones else 'ratings'}: a sparse matrix of {matrix.shape[0]:,} users (rows) x "
     )
     said += f"{matrix.shape[1]:,} items (columns)" + ("; all values are 1" if ones else ", rating=value")
-    return RawInteractions(users, items, None if ones else ratings, None, False, said, warnings)
+    return RawInteractions(IdColumn.of(users), IdColumn.of(items), None if ones else ratings, None, False, said, warnings)
+
+
+def arrays_of(raw: RawInteractions) -> dict[str, NDArray[Any]]:
+    """The arrays of interactions by name; ids that are text as fixed-width text, without Python objects."""
+    arrays: dict[str, NDArray[Any] | None] = {"ratings": raw.ratings, "times": raw.times}
+    for side, column in (("user", raw.users), ("item", raw.items)):
+        arrays[f"{side}_ids"] = column.ids if column.ids.dtype.kind == "i" else column.ids.astype(np.str_)
+        arrays[f"{side}_codes"] = column.codes
+    return {name: array for name, array in arrays.items() if array is not None}
 
 
 def saved(raw: RawInteractions) -> bytes:
     """The content of an .npz file with these interactions, whose ids are not parsed again."""
-    arrays = {name: array for name in ARRAYS if (array := getattr(raw, name)) is not None}
     file = io.BytesIO()
-    np.savez_compressed(file, said=np.array(raw.said), **arrays)
+    said = {"said": np.array(raw.said), "warnings": np.array(raw.warnings, np.str_)}
+    np.savez_compressed(file, **said, **arrays_of(raw))  # type: ignore[arg-type]
     return file.getvalue()
 
 
@@ -103,20 +127,29 @@ def read_saved(path: Path) -> RawInteractions | None:
             arrays = read_arrays(file, MOST_BYTES)
         except ValueError:
             return None
-    if not {"users", "items", "said"} <= arrays.keys():
+    if "said" not in arrays:
         return None
-    found = {name: arrays.get(name) for name in ARRAYS}
-    sizes = {array.shape for array in found.values() if array is not None}
-    kinds = [array.dtype.kind for name, array in found.items() if array is not None and name in ("users", "items")]
-    numbers = [array for name, array in found.items() if array is not None and name not in ("users", "items")]
-    if (
-        len(sizes) != 1
-        or len(next(iter(sizes))) != 1
-        or not set(kinds) <= {"i", "U"}
-        or not all(array.dtype == np.float64 and np.isfinite(array).all() for array in numbers)
-    ):
-        raise InputError(f"{path}: is damaged: its arrays are no interactions; save the table again")
-    return RawInteractions(arrays["users"], arrays["items"], found["ratings"], found["times"], False, str(arrays["said"]))
+    numbers = {name: arrays.get(name) for name in ("ratings", "times")}
+    given = [array for array in numbers.values() if array is not None]
+    users, items = (_saved_ids(arrays, side) for side in ("user", "item"))
+    sizes = {array.shape for array in (*given, *(side.codes for side in (users, items) if side is not None))}
+    finite = all(array.dtype == np.float64 and np.isfinite(array).all() for array in given)
+    if users is None or items is None or len(sizes) > 1 or not finite or "warnings" not in arrays:
+        raise InputError(f"{path}: is damaged or of another version: its arrays are no interactions; save the table again")
+    said, warnings = str(arrays["said"]), tuple(map(str, arrays["warnings"].ravel().tolist()))
+    return RawInteractions(users, items, numbers["ratings"], numbers["times"], False, said, warnings)
+
+
+def _saved_ids(arrays: dict[str, NDArray[Any]], side: str) -> IdColumn | None:
+    """The ids of the user or the item side in arrays of a file; None if they are none."""
+    ids, codes = arrays.get(f"{side}_ids"), arrays.get(f"{side}_codes")
+    if ids is None or codes is None:
+        return None
+    if ids.ndim != 1 or ids.dtype.kind not in "iU" or codes.ndim != 1 or codes.dtype.kind != "i":
+        return None
+    if not (ids[:-1] < ids[1:]).all() or (len(codes) and not 0 <= codes.min() <= codes.max() < len(ids)):
+        return None
+    return IdColumn(ids if ids.dtype.kind == "i" else ids.astype(object), codes)
 
 
 def _refuse_text_settings(path: Path, layout: Layout) -> None:
@@ -125,25 +158,40 @@ def _refuse_text_settings(path: Path, layout: Layout) -> None:
         raise InputError(f"{path}: is no text file, which has no {' and no '.join(found)}; leave it out of `data`")
 
 
-def _cells(series: pd.Series[Any], role: str, path: Path) -> Column | Numbers:
+def _cells(series: pd.Series[Any], role: str, where: Where) -> Column | IdColumn | Numbers:
     if role == "time" and isinstance(series.dtype, (np.dtype, pd.DatetimeTZDtype)) and series.dtype.kind == "M":
-        return seconds(series)
-    if role in ("rating", "time") and isinstance(series.dtype, np.dtype) and series.dtype.kind in "iuf":
+        return _seconds(series)
+    if role in ("rating", "time") and isinstance(series.dtype, np.dtype) and series.dtype.kind in "biuf":
         return series.to_numpy(dtype=np.float64)
+    several: list[Any] = []
     try:
         codes, values = pd.factorize(series, use_na_sentinel=True)
+        several = [value for value in values.tolist() if isinstance(value, tuple | frozenset)]
     except TypeError:  # lists, mappings
-        value = shown(series[series.notna()].iloc[0])
+        several = [value for value in series if not isinstance(value, Hashable)]
+    if several:
         raise InputError(
-            f"{path}: column {shown(str(series.name))} must hold one value in a row, got {value}; write a row for each"
+            f"{where}: column {shown(str(series.name))} must hold one value in a row, got {shown(several[0])}; write a row for "
+            "each, as DataFrame.explode does"
+        )
+    try:
+        texts = [_text(value, "strict") for value in values.tolist()]
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{where}: column {shown(str(series.name))} must hold text, or bytes that are UTF-8, got {shown(error.object)}; "
+            "write it as text"
         ) from None
-    texts = [str(value) for value in values.tolist()]
     if (codes >= 0).all():
         return Column(texts, codes)
     return Column([*texts, ""], np.where(codes < 0, len(texts), codes))
 
 
-def seconds(series: pd.Series[Any]) -> NDArray[np.float64]:
+def _text(value: object, errors: str = "replace") -> str:
+    """A cell as text; bytes are UTF-8."""
+    return value.decode(errors=errors) if isinstance(value, bytes) else str(value)
+
+
+def _seconds(series: pd.Series[Any]) -> NDArray[np.float64]:
     """Seconds since 1970 of a column of dates; NaN for missing dates."""
     naive = series.dt.tz_convert(None) if isinstance(series.dtype, pd.DatetimeTZDtype) else series
     seconds = naive.to_numpy(dtype="datetime64[us]").astype(np.int64) / 1e6

@@ -6,24 +6,17 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
 from trainers.data.readers.layout import Columns
-from trainers.data.readers.names import KNOWN_IDS, given_roles, plain, remedy
+from trainers.data.readers.meaning import ENOUGH, kind_of, meaning_of
+from trainers.data.readers.names import KNOWN_IDS, given_roles, plain, remedy, with_warnings, without
 from trainers.data.readers.raw import Roles, quoted
 from trainers.errors import InputError
 
 Rows = Sequence[Sequence[str]]
 
-NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?")
-WHOLE = re.compile(r"0|[1-9]\d*")
-DATE = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d+)?)?)?\s*(Z|UTC|[+-]\d\d:?\d\d)?")
 ASIN = re.compile(r"[B\d][\dA-Z]{9}")  # ids of Amazon's products
 REVIEWER = re.compile(r"A[\dA-Z]{9,20}")  # ids of Amazon's reviewers
 SHA1, MBID = re.compile(r"[\da-f]{40}"), re.compile(r"[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}|")
-EARLIEST = 1e8  # seconds, 1973: smaller numbers are more likely ids or counts
-HIGHEST_RATING = 10.0
-ENOUGH = 0.95  # share of a column's fields
 
 
 def has_header(rows: Rows, path: Path) -> bool:
@@ -35,8 +28,8 @@ def has_header(rows: Rows, path: Path) -> bool:
     first, others = rows[0], rows[1:]
     if any(plain(field) in KNOWN_IDS for field in first):
         return True
-    kinds = [_kind([field]) for field in first]
-    below = [_kind([row[index] for row in others if index < len(row)]) for index in range(len(first))]
+    kinds = [kind_of([field]) for field in first]
+    below = [kind_of([row[index] for row in others if index < len(row)]) for index in range(len(first))]
     if all(kind != "text" for kind in kinds):
         return False
     if others and all(kind == "text" for kind in kinds) and any(kind != "text" for kind in below):
@@ -59,20 +52,28 @@ def roles_by_content(rows: Rows, columns: Columns | None, path: Path) -> Roles:
         InputError: they are ambiguous, or a given column is a name or does not exist.
     """
     width = len(rows[0])
-    given = given_roles(tuple(map(str, range(width))), columns, path)
+    names = tuple(map(str, range(width)))
+    given = given_roles(names, columns, path)
+    sample = fields_by_column(rows, width)
     if "user" in given and "item" in given:
-        return Roles(given["user"], given["item"], given.get("rating"), given.get("time"))
-    found = None if given else _certain([[row[index] for row in rows if index < len(row)] for index in range(width)])
+        roles = Roles(given["user"], given["item"], given.get("rating"), given.get("time"))
+        return with_warnings(roles, names, columns, path, sample)
+    found = None if given else _certain(sample)
     if found is None:
         raise InputError(
             f"{path}: which of {width} columns without names are user and item must be certain, and is not, got "
             f"{quoted(', '.join(rows[0]), 200)}; " + remedy(0, 1)
         )
-    return found
+    return with_warnings(without(found, columns), names, columns, path, sample)
+
+
+def fields_by_column(rows: Rows, width: int) -> list[list[str]]:
+    """The fields of each column; a row may lack the last ones."""
+    return [[row[index] for row in rows if index < len(row)] for index in range(width)]
 
 
 def _certain(columns: list[list[str]]) -> Roles | None:
-    kinds = [_meaning(column) for column in columns]
+    kinds = [meaning_of(column) for column in columns]
     if len(columns) == 2 and "date" not in kinds:
         return _in_order(columns, None, None)
     if len(columns) in (3, 4) and not {"date", "moment"} & set(kinds[:2]):
@@ -104,31 +105,3 @@ def _taken(user: int, item: int) -> str:
 
 def _share(pattern: re.Pattern[str], column: list[str]) -> float:
     return sum(pattern.fullmatch(field.strip()) is not None for field in column) / max(len(column), 1)
-
-
-def _kind(fields: Sequence[str]) -> str:
-    """The kind of a column's fields: number, date or text; text if all are empty."""
-    filled = [field.strip() for field in fields if field.strip()]
-    for kind, pattern in (("number", NUMBER), ("date", DATE)):
-        if filled and sum(pattern.fullmatch(field) is not None for field in filled) >= ENOUGH * len(filled):
-            return kind
-    return "text"
-
-
-def _meaning(column: list[str]) -> str:
-    """The likely meaning of a column: date, moment (a Unix time), rating, whole (numbers), fraction or text."""
-    kind = _kind(column)
-    if kind != "number":
-        return kind
-    fields = [field.strip() for field in column if NUMBER.fullmatch(field.strip())]
-    values = np.array([float(field.replace(",", ".")) for field in fields])
-    if all(map(WHOLE.fullmatch, fields)) and values.min() >= EARLIEST:
-        return "moment"
-    if is_rating(values):
-        return "rating"
-    return "whole" if (values == np.floor(values)).all() else "fraction"
-
-
-def is_rating(values: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> bool:
-    """Whether all values are whole or half steps from 0 to 10."""
-    return bool(len(values)) and bool((values >= 0).all() and (values <= HIGHEST_RATING).all() and (values * 2 % 1 == 0).all())

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from trainers.data.readers.content import WHOLE
 from trainers.data.readers.layout import Layout
 from trainers.data.readers.lines import read_lines, widths_of
+from trainers.data.readers.meaning import WHOLE
 from trainers.data.readers.names import KNOWN_IDS, plain
 from trainers.data.readers.raw import RawInteractions, quoted
 from trainers.data.readers.tables import find_separator, read_table, steadiness

@@ -12,19 +12,20 @@ from trainers.validation import SETTINGS, Switch
 Name = Annotated[str, Strict(), Field(min_length=1)]
 Number = Annotated[int, Strict(), Field(ge=0)]
 ColumnKey = Name | Number
+NO_COLUMN = "none"
 ROLES = ("user", "item", "rating", "time")
 
 
 class Columns(BaseModel):
-    """The columns of a table, each by its name in the header or by its number, from 0.
+    """The columns of a table, each by its name in the header or by its number, from 0; those that are None are detected.
 
-    If `user` and `item` are both given, no other column is detected: `rating` and `time` must be given, too.
+    Without a header either all are detected or none: if `user` and `item` are given, so must `rating` and `time` be.
 
     Attributes:
         user: the column of users.
         item: the column of items.
-        rating: the column of ratings, see `min_rating`.
-        time: the column of times.
+        rating: the column of ratings, see `min_rating`; `none` if there is none.
+        time: the column of times; `none` if there is none.
     """
 
     model_config = ConfigDict(**SETTINGS, frozen=True)
@@ -36,7 +37,11 @@ class Columns(BaseModel):
 
     def given(self) -> dict[str, str | int]:
         """The given columns by role: user, item, rating, time."""
-        return {role: key for role in ROLES if (key := getattr(self, role)) is not None}
+        return {role: key for role in ROLES if (key := getattr(self, role)) not in (None, NO_COLUMN)}
+
+    def has_no(self, role: str) -> bool:
+        """Whether the user says that there is no such column."""
+        return bool(getattr(self, role) == NO_COLUMN)
 
 
 class Layout(BaseModel):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from trainers.data.readers.raw import RawInteractions, refusal
+from trainers.data.readers.raw import IdColumn, RawInteractions, refusal
 from trainers.data.readers.text import Text
 
 MAX_ID = 2**31 - 1
@@ -43,7 +43,7 @@ def read_lines(text: Text, remedy: str = "") -> RawInteractions:
     if text.encoding:
         said += f"; {text.encoding}"
     several_lines = one_each and len(np.unique(found.ids[first])) < len(first)
-    return RawInteractions(users, items, None, None, not several_lines, said)
+    return RawInteractions(IdColumn.of(users), IdColumn.of(items), None, None, not several_lines, said)
 
 
 def widths_of(data: bytes) -> NDArray[np.int64]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Sequence
-from pathlib import Path
+from dataclasses import replace
 
-from trainers.data.readers.layout import ROLES, Columns
-from trainers.data.readers.raw import Roles
+from trainers.data.readers.layout import NO_COLUMN, ROLES, Columns
+from trainers.data.readers.meaning import holds_times, is_time_of_day
+from trainers.data.readers.raw import Roles, Where
 from trainers.errors import InputError
 from trainers.text import shown
 
@@ -36,19 +37,35 @@ ITEM = (
         ),
     ),
 )
-# The first one in the table counts.
-RATING = ("rating", "ratings", "stars", "overall", "score", "starrating", "reviewscore", "reviewrating", "bookrating")
-TIME = ("timestamp", "unixreviewtime", "time", "datetime", "date", "reviewtime", "eventtime", "dateadded", "createdat", "ts")
+# The first one in the table counts. Of times, those with the hour come before those that may be days.
+RATING = (
+    *("rating", "ratings", "stars", "overall", "score", "starrating", "reviewscore", "reviewrating", "bookrating"),
+    *("userrating", "userscore", "reviewoverall", "reviewstars", "overallrating", "ratingscore", "ratingvalue", "myrating"),
+    *("myscore", "movierating", "itemrating", "customerrating"),
+)
+TIME = (
+    *("timestamp", "unixreviewtime", "unixtimestamp", "utctimestamp", "timestamputc", "eventtimestamp", "ratingtimestamp"),
+    *("reviewtimestamp", "interactiontimestamp", "clicktimestamp", "timestampcreated", "timems", "unixtime", "epochtime"),
+    *("time", "datetime", "date", "reviewtime", "eventtime", "dateadded", "createdat", "ts", "listenedat", "playedat"),
+    *("watchedat", "viewedat", "visitedat", "clickedat", "ratedat", "addedat", "postedat", "submittedat", "purchasedat"),
+    *("orderedat", "utctime", "localtime", "checkintime", "checkindate", "checkinat", "visittime", "visitdate"),
+    *("ratingtime", "ratingdate", "reviewdate", "eventdate", "interactiontime", "interactiondate", "clicktime", "clickdate"),
+    *("commenttime", "commentdate", "purchasetime", "purchasedate", "orderpurchasetimestamp", "ordertime", "orderdate"),
+    *("transactiontime", "transactiondate", "invoicedate", "tdat", "createdtimestamp", "createtime", "createdtime"),
+    *("creationtime", "createddate", "creationdate", "datecreated", "updatedat", "timestampupdated", "updatetime"),
+    *("dateupdated", "lastupdated"),
+)
 COUNTS = {
     *("plays", "playcount", "playcounts", "weight", "count", "counts", "listening", "listenings", "listens", "listencount"),
     *("clicks", "frequency", "freq", "numplays", "totalplays", "quantity", "views", "watches"),
 }
+PLAIN = re.compile(r"[A-Za-z_][\w.-]*|\d+", re.ASCII)  # a name that needs no quotes in YAML
 KNOWN_IDS = {name for groups in (USER, ITEM) for group in groups for name in group}
 
 
 def plain(name: str) -> str:
-    """A column's name without case, `_`, `-`, `.`, blanks and RecBole's `:token`."""
-    return re.sub(r"[\s_.-]", "", name.split(":")[0]).lower()
+    """A column's name without case, `_`, `-`, `.`, `/`, blanks and RecBole's `:token`."""
+    return re.sub(r"[\s_./-]", "", name.split(":")[0]).lower()
 
 
 def remedy(user: object, item: object) -> str:
@@ -56,25 +73,70 @@ def remedy(user: object, item: object) -> str:
     return f"name the columns, with rating and time if there are any: data: {{columns: {{user: {user}, item: {item}}}}}"
 
 
-def roles_by_name(names: tuple[str, ...], columns: Columns | None, path: Path) -> Roles:
-    """The given roles; unless both user and item are given, the others by the names of the columns.
+def setting(role: str, column: object, where: Where) -> str:
+    """How a user gives a column, or NO_COLUMN: as an option of files, or to `from_frame`."""
+    if isinstance(where, str):
+        return f"{role}={False if column == NO_COLUMN else column!r}"
+    return f"data: {{columns: {{{role}: {column}}}}}"
+
+
+def roles_by_name(names: tuple[str, ...], columns: Columns | None, path: Where, sample: Sequence[Sequence[str]]) -> Roles:
+    """The given roles, and the others by the names of the columns.
+
+    If several names are known for times, a column of times of the day is the last choice.
+
+    Args:
+        sample: fields of each column.
 
     Raises:
         InputError: a given column does not exist, or user or item is not found or ambiguous; the message lists the columns.
     """
     given = given_roles(names, columns, path)
-    if "user" in given and "item" in given:
-        return Roles(given["user"], given["item"], given.get("rating"), given.get("time"))
     taken = set(given.values())
     plain_names = [plain(name) if index not in taken else "" for index, name in enumerate(names)]
-    user = given["user"] if "user" in given else _one("user", USER, plain_names, names, path)
-    item = given["item"] if "item" in given else _one("item", ITEM, plain_names, names, path)
-    rating = given.get("rating", first_known(RATING, plain_names))
-    time = given.get("time", first_known(TIME, plain_names))
-    return Roles(user, item, rating, time)
+    ratings, times = (_known(known, plain_names) for known in (RATING, TIME))
+    times.sort(key=lambda index: _is_time_of_day(names[index], sample[index]))
+    roles = Roles(
+        given["user"] if "user" in given else _one("user", USER, plain_names, names, path),
+        given["item"] if "item" in given else _one("item", ITEM, plain_names, names, path),
+        given.get("rating", next(iter(ratings), None)),
+        given.get("time", next(iter(times), None)),
+    )
+    return with_warnings(without(roles, columns), names, columns, path, sample)
 
 
-def given_roles(names: tuple[str, ...], columns: Columns | None, path: Path) -> dict[str, int]:
+def without(roles: Roles, columns: Columns | None) -> Roles:
+    """The roles without those that the user says do not exist."""
+    rating, time = (columns is not None and columns.has_no(role) for role in ("rating", "time"))
+    return replace(roles, rating=None if rating else roles.rating, time=None if time else roles.time)
+
+
+def with_warnings(
+    roles: Roles, names: tuple[str, ...], columns: Columns | None, path: Where, sample: Sequence[Sequence[str]]
+) -> Roles:
+    """The roles with a warning if no time was found, or only one of the day, and an unused column holds times."""
+    asked = columns is not None and columns.time is not None
+    if asked or not (roles.time is None or _is_time_of_day(names[roles.time], sample[roles.time])):
+        return roles
+    unused = [index for index in range(len(names)) if index not in roles.used().values()]
+    times = [index for index in unused if holds_times(sample[index]) and not plain(names[index]).endswith("id")]
+    if not times:
+        return roles
+    name = names[times[0]]
+    key = name if isinstance(path, str) or (names.count(name) == 1 and PLAIN.fullmatch(name)) else times[0]
+    warning = (
+        f"column {shown(name)} seems to hold times and is not used; if it says when each interaction happened, give "
+        f"{setting('time', key, path)}, else give {setting('time', NO_COLUMN, path)}"
+    )
+    return replace(roles, warnings=(warning,))
+
+
+def _is_time_of_day(name: str, fields: Sequence[str]) -> bool:
+    """Whether a column has times of the day. The numbers of one that is called a timestamp may count from any moment."""
+    return "timestamp" not in plain(name) and is_time_of_day(fields)
+
+
+def given_roles(names: tuple[str, ...], columns: Columns | None, path: Where) -> dict[str, int]:
     """The index of each given column by role.
 
     Raises:
@@ -89,7 +151,7 @@ def given_roles(names: tuple[str, ...], columns: Columns | None, path: Path) -> 
     return indices
 
 
-def _index_of(role: str, key: str | int, names: tuple[str, ...], path: Path) -> int:
+def _index_of(role: str, key: str | int, names: tuple[str, ...], path: Where) -> int:
     if isinstance(key, int):
         if key < len(names):
             return key
@@ -108,7 +170,7 @@ def _index_of(role: str, key: str | int, names: tuple[str, ...], path: Path) -> 
     )
 
 
-def _one(role: str, groups: tuple[tuple[str, ...], ...], plain_names: list[str], names: tuple[str, ...], path: Path) -> int:
+def _one(role: str, groups: tuple[tuple[str, ...], ...], plain_names: list[str], names: tuple[str, ...], path: Where) -> int:
     found = candidates(groups, plain_names)
     if len(found) == 1:
         return found[0]
@@ -133,7 +195,12 @@ def candidates(groups: Iterable[Collection[str]], plain_names: Sequence[str]) ->
 
 def first_known(known: Iterable[str], plain_names: Sequence[str]) -> int | None:
     """The index of the column with the first of the known names that a column has; None if no column has one."""
-    return next((plain_names.index(name) for name in known if name in plain_names), None)
+    return next(iter(_known(known, plain_names)), None)
+
+
+def _known(known: Iterable[str], plain_names: Sequence[str]) -> list[int]:
+    """The indices of the columns with known names, in the order of these names."""
+    return [plain_names.index(name) for name in known if name in plain_names]
 
 
 def listed(names: tuple[str, ...]) -> str:

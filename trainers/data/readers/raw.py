@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -15,7 +15,52 @@ from trainers.errors import InputError
 from trainers.text import shown
 
 Numbers = NDArray[np.float64]
+Where = Path | str  # a file, or the name of a table in memory, in messages
 SHOWN = 60  # characters of a line in a message
+
+
+@dataclass(frozen=True, eq=False)
+class IdColumn:
+    """The raw ids of rows. A text is stored once, however often it occurs.
+
+    Attributes:
+        ids: the distinct ids, (k,), ascending; int64 if all are whole numbers, else str as objects.
+        codes: for each row the index of its id, (n,).
+    """
+
+    ids: NDArray[Any]
+    codes: NDArray[np.integer[Any]]
+
+    @classmethod
+    def of(cls, values: NDArray[Any]) -> IdColumn:
+        """The ids of rows, each given in full, (n,); int64 or str as objects."""
+        codes, ids = pd.factorize(values, sort=True)
+        return cls(ids, codes)
+
+    @classmethod
+    def joined(cls, columns: Sequence[IdColumn]) -> IdColumn:
+        """The rows of several files, one file after another. All ids are text if one file has text."""
+        parts = [column.ids for column in columns]
+        if len({part.dtype for part in parts}) > 1:
+            parts = [as_text(part) for part in parts]
+        distinct = cls.of(np.concatenate(parts))
+        codes = np.split(distinct.codes, np.cumsum([len(part) for part in parts[:-1]]))
+        return cls(distinct.ids, np.concatenate([new[column.codes] for new, column in zip(codes, columns, strict=True)]))
+
+    def where(self, chosen: NDArray[np.bool_]) -> IdColumn:
+        """The rows for which `chosen` (n,) is true, with only their ids."""
+        codes = self.codes[chosen]
+        occurs = np.bincount(codes, minlength=len(self.ids)) > 0
+        return IdColumn(self.ids[occurs], (np.cumsum(occurs) - 1)[codes])
+
+    @property
+    def values(self) -> NDArray[Any]:
+        """The id of each row, (n,)."""
+        found: NDArray[Any] = self.ids[self.codes]
+        return found
+
+    def __len__(self) -> int:
+        return len(self.codes)
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,7 +68,7 @@ class RawInteractions:
     """The interactions of a file, one entry per interaction in the order of the file, duplicates included.
 
     Attributes:
-        users, items: raw ids, (n,); int64 if all are whole numbers, else str.
+        users, items: raw ids.
         ratings: (n,), or None if the file has none. Counts, such as plays, are no ratings.
         times: (n,), or None; seconds since 1970 for dates, else the file's numbers.
         in_lines: whether each user's items are in one line, whose order may be meaningful.
@@ -31,8 +76,8 @@ class RawInteractions:
         warnings: warnings for the user, one sentence each.
     """
 
-    users: NDArray[Any]
-    items: NDArray[Any]
+    users: IdColumn
+    items: IdColumn
     ratings: Numbers | None
     times: Numbers | None
     in_lines: bool
@@ -50,6 +95,7 @@ class Roles:
     Attributes:
         remark: a remark on the choice; may be empty.
         by_content: whether the rating was detected by its values.
+        warnings: warnings for the user, one sentence each.
     """
 
     user: int
@@ -58,6 +104,7 @@ class Roles:
     time: int | None = None
     remark: str = ""
     by_content: bool = False
+    warnings: tuple[str, ...] = ()
 
     def used(self) -> dict[str, int]:
         """The columns by role, without missing ones."""
@@ -89,16 +136,17 @@ class Table:
     """A table with known roles of columns, whose cells are text, or numbers if that is certain.
 
     Attributes:
+        path: the file, or a name of the table.
         names: the names of all columns in the header, or their numbers.
         cells: the cells of used columns, by role.
         form: the layout of the file, in words.
         locate: maps a row to its position, such as `line 7`, and its content.
     """
 
-    path: Path
+    path: Where
     names: tuple[str, ...]
     roles: Roles
-    cells: dict[str, Column | Numbers]
+    cells: Mapping[str, Column | IdColumn | Numbers]
     form: str
     locate: Callable[[int], tuple[str, str]]
 
@@ -120,7 +168,12 @@ def joined(parts: Sequence[Column | Numbers]) -> Column | Numbers:
     return Column(distinct.texts, np.concatenate(codes))
 
 
-def refusal(path: Path, position: str, rule: str, content: str, remedy: str = "") -> InputError:
+def as_text(ids: NDArray[Any]) -> NDArray[np.object_]:
+    """Raw ids (k,) as str objects. A NumPy array of text would give each id the room of the longest."""
+    return np.array([str(one) for one in ids.tolist()], dtype=object)
+
+
+def refusal(path: Where, position: str, rule: str, content: str, remedy: str = "") -> InputError:
     """The error `FILE, line 7: RULE, got 'CONTENT'; REMEDY`, with the content shortened."""
     return InputError(f"{path}, {position}: {rule}, got {quoted(content)}{'; ' if remedy else ''}{remedy}")
 

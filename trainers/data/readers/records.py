@@ -34,7 +34,8 @@ def read_records(path: Path, layout: Layout) -> Table:
         if not first:
             raise InputError(f"{path}: holds no interactions: the file is empty; expected an object in each line")
         names = tuple(dict.fromkeys(key for _, record in first for key in record))
-        roles = roles_by_name(names, layout.columns, path)
+        sample = [[str(record[key]) for _, record in first if record.get(key) is not None] for key in names]
+        roles = roles_by_name(names, layout.columns, path, sample)
         keys = {role: names[index] for role, index in roles.used().items()}
         cells: dict[str, list[str]] = {role: [] for role in keys}
         numbers: list[int] = []
@@ -95,11 +96,11 @@ def _object(path: Path, position: str, line: str) -> dict[str, Any]:
 
 
 def _cell(path: Path, position: str, record: dict[str, Any], key: str) -> str:
-    """A field as text; empty for null."""
+    """A field as text; empty for null and NaN."""
     if key not in record:
         raise refusal(path, position, f"must have the field {shown(key)}", listed(tuple(record)))
     value = record[key]
-    if value is None:
+    if value is None or value != value:
         return ""
     if isinstance(value, bool) or not isinstance(value, (str, int, float)):
         raise refusal(path, position, f"the field {shown(key)} must be text or a number", str(value))

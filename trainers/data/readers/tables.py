@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -14,8 +15,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from trainers.data.readers.content import has_header, roles_by_content
+from trainers.data.readers.content import fields_by_column, has_header, roles_by_content
 from trainers.data.readers.layout import Layout
+from trainers.data.readers.meaning import ENOUGH
 from trainers.data.readers.names import given_roles, roles_by_name
 from trainers.data.readers.raw import Column, Numbers, Table, joined, quoted, refusal
 from trainers.data.readers.text import Text
@@ -24,7 +26,8 @@ from trainers.text import shown
 
 UNIT = "\x1f"  # replaces a separator of several characters; it does not occur in text
 WORDS = {"\t": "tab", ",": "comma", ";": "semicolon", "|": "bar", " ": "spaces", "::": "`::`"}
-QUOTING = (",", ";", "|")  # in tables with tabs, quotes are plain characters, such as 12" in a name
+QUOTING = (",", ";", "|")  # in tables with tabs, quotes may be plain characters, such as 12" in a name
+IN_QUOTES = re.compile(r'"([^"]|"")*"')
 EXCEL = re.compile(rb"sep=(.)\n", re.IGNORECASE)
 QUOTED = re.compile(r'"[^"]*"')
 BLOCK = 2**24  # bytes checked at once
@@ -60,7 +63,10 @@ def read_table(text: Text, layout: Layout) -> Table:
     header = _header(rows, layout, text)
     names = tuple(field.strip() for field in rows[0]) if header else tuple(map(str, range(len(rows[0]))))
     columns = layout.columns
-    roles = roles_by_name(names, columns, text.path) if header else roles_by_content(rows, columns, text.path)
+    if header:
+        roles = roles_by_name(names, columns, text.path, fields_by_column(rows[1:], len(names)))
+    else:
+        roles = roles_by_content(rows, columns, text.path)
     form = Form(separator, quotes, header)
     take = _quoted_cells if quotes else _plain_cells
     cells = take(text, form, len(names), roles.used())
@@ -70,7 +76,7 @@ def read_table(text: Text, layout: Layout) -> Table:
 
 def find_separator(sample: list[str], preferred: str = "") -> str | None:
     """The separator that occurs equally often in nearly all lines, or else one that occurs in the first line; None without."""
-    lines = [QUOTED.sub("", line) for line in sample[:100]]
+    lines = [QUOTED.sub("x", line) for line in sample[:100]]
     order = list(dict.fromkeys([*([preferred] if preferred else []), "::", "\t"]))
     present = [sign for sign in (*order, ";", ",", "|") if sign in lines[0]]
     steady = [sign for sign in present if steadiness(lines, sign) >= 0.9]
@@ -122,14 +128,24 @@ def _separated(text: Text, layout: Layout) -> tuple[Text, str]:
 def _has_quotes(text: Text, separator: str) -> bool:
     if b'"' not in text.data:
         return False
-    first = text.sample[0].split(separator)
-    quotes = separator in QUOTING or all(len(field) > 1 and field[0] == field[-1] == '"' for field in first)
+    quotes = separator in QUOTING or _are_quoted([line.split(separator) for line in text.sample])
     if quotes and len(separator) > 1:
         raise InputError(
             f"{text.path}: fields in quotes must be separated by one character, the separator is {shown(separator)}, got "
             f"{quoted(text.sample[0])}; remove the quotes, or use another separator"
         )
     return quotes
+
+
+def _are_quoted(rows: list[list[str]]) -> bool:
+    """Whether quotes enclose fields: all fields of the first row, or nearly all of one column, while none has other quotes."""
+    first, below = rows[0], rows[1:] or rows
+    if all(map(IN_QUOTES.fullmatch, first)):
+        return True
+    if any('"' in field and not IN_QUOTES.fullmatch(field) for row in rows for field in row):
+        return False
+    counts = Counter(index for row in below for index, field in enumerate(row) if field[:1] == '"')
+    return max(counts.values(), default=0) >= ENOUGH * len(below)
 
 
 def _split(lines: list[str], separator: str, quotes: bool) -> list[list[str]]:

@@ -5,15 +5,15 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from trainers.data.readers.content import is_rating
-from trainers.data.readers.names import remedy, unused
-from trainers.data.readers.raw import Column, Numbers, RawInteractions, Table
+from trainers.data.readers.layout import NO_COLUMN
+from trainers.data.readers.meaning import UNITS, are_moments, is_rating
+from trainers.data.readers.names import remedy, setting, unused
+from trainers.data.readers.raw import Column, IdColumn, Numbers, RawInteractions, Table
 from trainers.text import shown
 
 WHOLE = re.compile(r"0|[1-9][0-9]{0,17}")  # without leading zeros: `007` and `7` are different ids
@@ -42,7 +42,9 @@ def interactions(table: Table) -> RawInteractions:
     used = ", ".join(f"{role}={names[index]}" for role, index in roles.used().items())
     said = f"read {len(users):,} {kind}: {used}; {table.form}{roles.remark}{unused(names, roles)}"
     said += "".join(f"; {remark}" for remark in (user_remarks.said, item_remarks.said) if remark)
-    return RawInteractions(users, items, ratings, times, False, said, (*user_remarks.warnings, *item_remarks.warnings))
+    units = [] if times is None or roles.time is None else _several_units(times, names[roles.time])
+    warnings = (*roles.warnings, *units, *user_remarks.warnings, *item_remarks.warnings)
+    return RawInteractions(users, items, ratings, times, False, said, warnings)
 
 
 class _Remarks:
@@ -53,8 +55,10 @@ class _Remarks:
         self.warnings: list[str] = []
 
 
-def _ids(table: Table, role: str) -> tuple[NDArray[Any], _Remarks]:
+def _ids(table: Table, role: str) -> tuple[IdColumn, _Remarks]:
     column, remarks = table.cells[role], _Remarks()
+    if isinstance(column, IdColumn):
+        return column, remarks
     assert isinstance(column, Column)
     name = table.names[table.roles.used()[role]]
     texts = [text.strip() for text in column.texts]
@@ -68,9 +72,9 @@ def _ids(table: Table, role: str) -> tuple[NDArray[Any], _Remarks]:
         texts[index] = texts[index].split(".")[0]
     if with_zero:
         remarks.said = f"{int(rows[with_zero].sum()):,} {role} ids written like 12.0 were read as 12"
-    if all(map(WHOLE.fullmatch, texts)):  # as numbers, so that 9 sorts before 10
-        return np.array(texts, dtype=np.int64)[column.codes], remarks
-    return np.array(texts, dtype=np.str_)[column.codes], remarks
+    whole = all(map(WHOLE.fullmatch, texts))  # then they are numbers, so that 9 sorts before 10
+    found = IdColumn.of(np.array(texts, dtype=np.int64 if whole else object))  # " a" and "a" are one id
+    return IdColumn(found.ids, found.codes[column.codes]), remarks
 
 
 def _warnings(texts: Sequence[str], rows: NDArray[np.int64], role: str) -> list[str]:
@@ -105,6 +109,7 @@ def _numbers(table: Table, role: str, rule: str) -> Numbers:
         values = _as_numbers(column.texts)
         _refuse_bad(table, role, ~np.isfinite(values), rule)
         return np.take(values, column.codes)
+    assert isinstance(column, np.ndarray)
     _refuse_bad(table, role, ~np.isfinite(column), rule)
     return column
 
@@ -124,20 +129,26 @@ def _as_numbers(texts: Sequence[str]) -> Numbers:
 
 
 def _times(table: Table) -> Numbers:
+    """Times that are all numbers or all dates, like the first one."""
     column = table.cells["time"]
     name = table.names[table.roles.used()["time"]]
     rule = f"times must be numbers or dates such as 2024-05-31T18:00:00Z, column {shown(name)}"
-    if not isinstance(column, Column):
+    if not isinstance(column, Column) or not np.isnan(_as_numbers(column.texts[:1])).any():
         return _numbers(table, "time", rule)
-    values = times_of([text.strip() for text in column.texts])
-    remark = "if no times are needed, leave the column out: " + remedy("NAME", "NAME")
-    _refuse_bad(table, "time", ~np.isfinite(values), rule, remark)
+    values = _as_dates([text.strip() for text in column.texts])
+    _refuse_bad(table, "time", ~np.isfinite(values), rule)
     return np.take(values, column.codes)
 
 
-def times_of(texts: Sequence[str]) -> Numbers:
-    """Times of texts that are all numbers or all dates, like the first one; NaN for other text."""
-    return _as_dates(texts) if np.isnan(_as_numbers(texts[:1])).any() else _as_numbers(texts)
+def _several_units(times: Numbers, name: str) -> list[str]:
+    """A sentence if some times are likely seconds and others milliseconds, or other units."""
+    examples = [f"{times[likely][0]:.0f}" for unit in UNITS if (likely := are_moments(times, unit)).any()]
+    if len(examples) < 2:
+        return []
+    return [
+        f"column {shown(name)} seems to hold times in several units, such as seconds and milliseconds, with {examples[0]} and "
+        f"{examples[1]}; write all in one unit"
+    ]
 
 
 def _as_dates(texts: Sequence[str]) -> Numbers:
@@ -151,13 +162,14 @@ def _as_dates(texts: Sequence[str]) -> Numbers:
     return np.full(len(texts), np.nan)
 
 
-def _refuse_bad(table: Table, role: str, bad: NDArray[np.bool_], rule: str, remark: str = "") -> None:
+def _refuse_bad(table: Table, role: str, bad: NDArray[np.bool_], rule: str) -> None:
     """Refuse the first value that is no number. If it is missing, say so, and how many others are.
 
     Args:
         bad: whether each text of a column, or each number, is refused.
     """
     column = table.cells[role]
+    assert not isinstance(column, IdColumn)
     if isinstance(column, Column):
         if not bad[column.codes].any():
             return
@@ -170,6 +182,9 @@ def _refuse_bad(table: Table, role: str, bad: NDArray[np.bool_], rule: str, rema
         alike = np.isnan(column)
     else:
         return
+    remark = ""
+    if role in ("rating", "time"):
+        remark = f"if no {role}s are needed, leave the column out: {setting(role, NO_COLUMN, table.path)}"
     if text and text.lower() not in MISSING:
         table.refuse(row, f"{rule} has another value", remark)
     others = int(alike.sum()) - 1

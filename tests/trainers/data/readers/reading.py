@@ -24,7 +24,7 @@ def layout(**keys: object) -> Layout:
 
 
 def pairs(raw: RawInteractions) -> list[tuple[object, object]]:
-    return list(zip(raw.users.tolist(), raw.items.tolist(), strict=True))
+    return list(zip(raw.users.values.tolist(), raw.items.values.tolist(), strict=True))
 
 
 def numbers(values: object) -> list[float] | None:

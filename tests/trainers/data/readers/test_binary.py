@@ -43,6 +43,13 @@ class TestParquet:
         path = self.parquet(tmp_path, user=[7.0, 3.0], item=pd.Categorical(["007", "7"]))
         assert pairs(read_interactions(path)) == [(7, "007"), (3, "7")]
 
+    def test_bytes_are_text_in_utf_8(self, tmp_path: Path) -> None:
+        path = self.parquet(tmp_path, user=["zoë".encode(), b"7"], item=[b"10", b"9"], time=[b"2020-01-01", b"2020-01-02"])
+        raw = read_interactions(path)
+        assert (pairs(raw), numbers(raw.times)) == ([("zoë", 10), ("7", 9)], [1577836800, 1577923200])
+        path = self.parquet(tmp_path, user=[b"a", b"\xff\xfe"], item=[1, 2])
+        refused(path, "column 'user' must hold text, or bytes that are UTF-8, got b'\\xff\\xfe'", "write it as text")
+
     @pytest.mark.parametrize(
         ("columns", "words"),
         [
@@ -75,7 +82,7 @@ class TestMatrix:
         raw = read_interactions(self.matrix(tmp_path, [[0, 5.0, 2.5], [0, 0, 0], [1, 0, 0]], kind))
         assert sorted(zip(pairs(raw), numbers(raw.ratings) or [], strict=True)) == [((0, 1), 5), ((0, 2), 2.5), ((2, 0), 1)]
         assert "read 3 ratings: a sparse matrix of 3 users (rows) x 3 items (columns), rating=value" in raw.said
-        assert raw.users.dtype == np.int64
+        assert raw.users.values.dtype == np.int64
 
     @pytest.mark.parametrize("kind", [np.float32, np.int8, np.bool_])
     def test_a_matrix_of_ones_has_no_ratings(self, kind: type, tmp_path: Path) -> None:

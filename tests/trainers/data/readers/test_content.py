@@ -67,8 +67,8 @@ class TestRoles:
     def test_certain_roles_are_found(self, text: str, roles: str, tmp_path: Path) -> None:
         raw = read_interactions(write(tmp_path, "a.csv", text))
         assert len(raw) == 2
-        assert raw.users.tolist() == [int(line.split(",")[0]) for line in text.splitlines()]
-        assert raw.items.tolist() == [int(line.split(",")[1]) for line in text.splitlines()]
+        assert raw.users.values.tolist() == [int(line.split(",")[0]) for line in text.splitlines()]
+        assert raw.items.values.tolist() == [int(line.split(",")[1]) for line in text.splitlines()]
         assert roles in raw.said
         assert "column 0 was read as the user and 1 as the item; the file does not name its columns" in raw.said
 

@@ -76,8 +76,8 @@ def check(path: Path, content: bytes, separator: str) -> None:
     assert [len(row) for row in rows] == [len(rows[0])] * len(rows), "a table with ragged lines must be refused"
     assert len(raw) == len(rows) - 1
     user, item = (rows[0].index(re.search(f"{role}=([^,;]+)", raw.said)[1]) for role in ("user", "item"))  # type: ignore[index]
-    assert list(map(str, raw.users.tolist())) == [row[user] for row in rows[1:]]
-    assert list(map(str, raw.items.tolist())) == [row[item] for row in rows[1:]]
+    assert list(map(str, raw.users.values.tolist())) == [row[user] for row in rows[1:]]
+    assert list(map(str, raw.items.values.tolist())) == [row[item] for row in rows[1:]]
 
 
 def test_the_undamaged_files_are_read(tmp_path: Path) -> None:

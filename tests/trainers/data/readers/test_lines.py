@@ -27,7 +27,7 @@ from trainers.data.readers import read_interactions
 def test_reads(text: str, tmp_path: Path) -> None:
     raw = read_interactions(write(tmp_path, "a.txt", text))
     assert pairs(raw) == [(7, 3), (7, 10), (7, 9), (2, 3)]
-    assert (raw.users.dtype, raw.items.dtype, raw.in_lines) == (np.int64, np.int64, True)
+    assert (raw.users.values.dtype, raw.items.values.dtype, raw.in_lines) == (np.int64, np.int64, True)
     assert (raw.ratings, raw.times) == (None, None)
 
 

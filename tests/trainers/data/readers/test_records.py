@@ -44,6 +44,7 @@ def test_columns_may_be_given(tmp_path: Path) -> None:
         ('{"user_id": null, "item_id": 1, "rating": 4}', ["'user_id' is empty", "item_id: 1"]),
         ('{"user_id": "a", "item_id": 1, "rating": "x"}', ["ratings must be numbers", "rating: x"]),
         ('{"user_id": "a", "item_id": 1, "rating": NaN}', ["ratings must be numbers"]),
+        ('{"user_id": NaN, "item_id": 1, "rating": 4}', ["'user_id' is empty", "delete this line or give it a user"]),
         ('{"user_id": "\\ud800", "item_id": 1, "rating": 4}', ["complete characters", "ud800"]),
         ("[" * 100_000, ["must be a JSON object"]),
     ],

@@ -30,6 +30,9 @@ from trainers.data.readers.tables import find_separator
         ("colons.data", "7::3\n7::10\n2::3\n"),
         ("quoted.csv", '"user","item","x"\n"7","3","a,b\nc"\n7,10,"say ""hi"""\n"2",3,\n'),
         ("quoted.tsv", '"user"\t"item"\n"7"\t"3"\n"7"\t"10"\n"2"\t"3"\n'),
+        ("quoted ids.tsv", 'user\titem\n"7"\t"3"\n"7"\t"10"\n"2"\t"3"\n'),
+        ("quoted users.tsv", 'user\titem\tname\n"7"\t3\t"say ""hi"""\n"7"\t10\t""\n"2"\t3\tx\n'),
+        ("quoted users.dat", '"7" 3\n"7" 10\n"2" 3\n'),
         ("a.inter", "user_id:token\titem_id:token\n7\t3\n7\t10\n2\t3\n"),
         ("quotes.tsv", 'user\titem\tname\n7\t3\t"Weird Al\n7\t10\t12"\n2\t3\tx\n'),
         ("quotes in a csv.csv", 'user,item,name\n7,3,Weird "Al"\n7,10,12"\n2,3,x\n'),
@@ -37,6 +40,13 @@ from trainers.data.readers.tables import find_separator
 )
 def test_reads(name: str, text: str, tmp_path: Path) -> None:
     assert pairs(read_interactions(write(tmp_path, name, text))) == [(7, 3), (7, 10), (2, 3)]
+
+
+def test_some_quotes_in_a_table_with_tabs_are_plain_characters(tmp_path: Path) -> None:
+    text = 'user\titem\n"7"\t3\n7\t"Heat"\n2\t3\n'
+    assert pairs(read_interactions(write(tmp_path, "a.tsv", text)))[:2] == [('"7"', "3"), ("7", '"Heat"')]
+    inches = 'user\titem\n"7"\t12"\n"2"\t3\n'
+    assert pairs(read_interactions(write(tmp_path, "b.tsv", inches))) == [('"7"', '12"'), ('"2"', "3")]
 
 
 def test_a_separator_may_be_given(tmp_path: Path) -> None:

@@ -20,8 +20,8 @@ class TestIds:
 
     def test_whole_numbers(self, tmp_path: Path) -> None:
         raw = read_interactions(write(tmp_path, "a.csv", f"user,item\n{10**18 - 1},1\n3,2\n"))
-        assert (raw.users.dtype, raw.items.dtype) == (np.int64, np.int64), "numbers: 9 comes before 10"
-        assert raw.users.tolist() == [10**18 - 1, 3]
+        assert (raw.users.values.dtype, raw.items.values.dtype) == (np.int64, np.int64), "numbers: 9 comes before 10"
+        assert raw.users.values.tolist() == [10**18 - 1, 3]
 
     @pytest.mark.parametrize("text", ["-5", "1.5", "1e3", "१२", "0x1F", "True", "1_000", "9" * 25, "NULLA"])
     def test_text_is_kept_unchanged(self, text: str, tmp_path: Path) -> None:
@@ -40,7 +40,7 @@ class TestIds:
     @pytest.mark.parametrize("text", ["NA", "nan", "NaN", "NULL", "None", "null"])
     def test_words_for_missing_values_give_a_warning(self, text: str, tmp_path: Path) -> None:
         raw = read_interactions(write(tmp_path, "a.csv", f"user,item\n{text},1\n{text},{text}\n3,2\n"))
-        assert raw.users.tolist() == [text, text, "3"]
+        assert raw.users.values.tolist() == [text, text, "3"]
         assert raw.warnings == (
             f"2 lines have the user id {text}, which counts as an id like any other",
             f"1 line has the item id {text}, which counts as an id like any other",
@@ -59,7 +59,8 @@ class TestRatings:
     @pytest.mark.parametrize("text", ["good", "", "NA", "nan", "inf", "1e999", "3,5,1", "0x1", "1_000"])
     def test_a_rating_that_is_no_number_is_refused(self, text: str, tmp_path: Path) -> None:
         path = write(tmp_path, "a.tsv", f"user\titem\trating\n1\t2\t5\n\n1\t3\t{text}\n")
-        refused(path, "line 4", "ratings must be numbers", "'rating'", f"'1\\t3\\t{text}".removesuffix("\\t"))
+        words = "ratings must be numbers", "'rating'", "data: {columns: {rating: none}}", f"'1\\t3\\t{text}".removesuffix("\\t")
+        refused(path, "line 4", *words)
 
     def test_missing_ratings_are_counted(self, tmp_path: Path) -> None:
         head = "user,item,rating,time\n1,2,5,9\n"
@@ -84,6 +85,20 @@ class TestRatings:
 
 
 class TestTimes:
+    def test_a_comma_that_may_separate_thousands_is_refused(self, tmp_path: Path) -> None:
+        path = write(tmp_path, "a.csv", 'user,item,time\n1,2,12\n1,3,"1,234"\n')
+        refused(path, "line 3", "times must be numbers", "may separate thousands or decimals", "write 1234 or 1.234")
+        decimals = write(tmp_path, "b.csv", 'user,item,time\n1,2,"0,5"\n1,3,"1,234"\n')
+        assert numbers(read_interactions(decimals).times) == [0.5, 1.234]
+
+    def test_several_units_give_a_warning(self, tmp_path: Path) -> None:
+        text = "user,item,time\n1,2,881250949\n1,3,1588615855\n2,3,{}\n"
+        (warning,) = read_interactions(write(tmp_path, "a.csv", text.format(1588615855070))).warnings
+        assert "column 'time' seems to hold times in several units" in warning
+        assert "with 881250949 and 1588615855070; write all in one unit" in warning
+        for other in ("1700000000", "1700000000.25", "0", "253402214400"):  # the last one is the year 9999
+            assert read_interactions(write(tmp_path, "b.csv", text.format(other))).warnings == ()
+
     def test_missing_times_are_counted(self, tmp_path: Path) -> None:
         path = write(tmp_path, "a.csv", "user,item,rating,time\n1,2,5,9\n1,3,4,\n1,4,4,\n1,5,4,\n")
         refused(path, "line 3", "'time' is empty here and in 2 more places", "give them a time; if no times")
@@ -115,7 +130,7 @@ class TestTimes:
     @pytest.mark.parametrize("text", ["soon", "", "03/04/2020", "2020-13-01", "NaT", "nan", "2020-01-01"])
     def test_other_text_is_refused(self, text: str, tmp_path: Path) -> None:
         path = write(tmp_path, "a.csv", f"user,item,time\n1,2,881250949\n1,3,{text}\n")
-        refused(path, "line 3", "numbers or dates", "'time'", f"'1,3,{text}'", "data: {columns: {user: NAME, item: NAME}}")
+        refused(path, "line 3", "numbers or dates", "'time'", f"'1,3,{text}'", "data: {columns: {time: none}}")
 
     def test_an_invalid_date_among_dates_is_refused(self, tmp_path: Path) -> None:
         refused(write(tmp_path, "a.csv", "user,item,time\n1,2,2020-01-01\n1,3,2020-01-32\n"), "line 3", "2020-01-32")
