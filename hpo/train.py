@@ -239,7 +239,7 @@ def _check_saving(path: Path) -> None:
         raise InputError(f"--save must be a file that ends in .npz, got {path}; give FILE.npz")
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        check_new_files(path.parent)
+        check_new_files(path.resolve().parent)
         if path.exists():
             path.open("ab").close()
 

@@ -36,7 +36,8 @@ class Recommender:
     Attributes:
         users, items: float32 (n_users, d) and (n_items, d); their inner products are the scores.
         user_ids, item_ids: the raw id of each row.
-        seen: pairs that are not recommended: all training data, including validation pairs, and pairs with a low rating.
+        seen: pairs that are not recommended: all training data, including validation pairs, and, unless `without_disliked` was
+            false, pairs with a low rating.
         data: checksum of the training data of its dataset.
         knows_test: whether it was trained on the test pairs, too.
     """

@@ -76,9 +76,9 @@ def too_few(comparison: Comparison, repeats: Repeats, command: Command = CONFIRM
     """That seeds or searches were too few for a verdict, and how many would do."""
     if repeats.enough is None:
         helps = ["more test users"] if repeats.more_users else []
-        helps += [f"with more seeds of {repeats.other} they"] if repeats.other else []
+        helps += [f"as many searches and more seeds of {repeats.other}"] if repeats.other else []
         units = f"{repeats.most} {repeats.units} of {repeats.only or 'each method'}"
-        might = f"; {', or '.join(helps)} might" if helps else ""
+        might = f"; {', or '.join(helps)}, might" if len(helps) > 1 else f"; {helps[0]} might" if helps else ""
         return f"even {units} would not settle a difference as small as this one{might}"
     labels = [repeats.only] if repeats.only else [comparison.ours, comparison.rival]
     if repeats.unit == "seed" or repeats.other:

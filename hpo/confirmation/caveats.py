@@ -188,5 +188,5 @@ def _below_baselines(
         for kind, other in ((CaveatKind.BELOW_POPULARITY, popular), (CaveatKind.BASELINE_AHEAD, best)):
             if other and value is not None and value < other.validation:
                 facts: dict[str, JsonValue] = {"baseline": other.label, "baseline_value": other.validation, "value": value}
-                yield Caveat(kind=kind, subject=label, facts=facts)
+                yield Caveat(kind=kind, subject=label, facts=facts | {"split": "validation"})
                 break

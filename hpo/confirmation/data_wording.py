@@ -60,9 +60,11 @@ def tied_times(split: str, tied: int, users: int) -> str:
 
 
 def _tied_times(subject: str, facts: Facts) -> str:
-    remedy = "(data: {test: {name: random}})" if facts["split"] == "test" else "(validation: {name: random})"
     said = tied_times(facts["split"], facts["tied"], facts["users"])
-    return f"{said}; give exact times, sort the lines of equal times as they happened, or split at random {remedy}"
+    return (
+        f"{said}; give exact times, sort the lines of equal times as they happened, or hold out both test and validation at "
+        "random (data: {test: {name: random}}, validation: {name: random})"
+    )
 
 
 def _few_validation_users(subject: str, facts: Facts) -> str:

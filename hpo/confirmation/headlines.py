@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from hpo.confirmation.caveats import Caveat, CaveatKind
-from hpo.confirmation.repeats import Repeats, repeats_by_pair
+from hpo.confirmation.repeats import UNITS, Repeats, repeats_by_pair
 from hpo.confirmation.results import Method
 from hpo.confirmation.statements import interval, shown, too_few_users, undecided_since
 from hpo.confirmation.statistics import MIN_SEARCHES, Comparison, Word
@@ -30,7 +30,8 @@ def headline(comparison: Comparison, repeats: Repeats | None = None) -> str:
         why = undecided_since(comparison)
         needed = ""
         if repeats and repeats.enough:
-            needed = f"; about {repeats.enough} {repeats.units} of {repeats.only or 'each'} would be enough"
+            units = UNITS["seed"] if repeats.other else repeats.units
+            needed = f"; about {repeats.enough} {units} of {repeats.only or 'each'} would be enough"
         return f"{ours} is not distinguishable from {rival}{number}: {figures}{why or needed}"
     return f"{ours} is {word} than {rival}: {figures}"
 

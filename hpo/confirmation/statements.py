@@ -20,7 +20,7 @@ from hpo.runtime.text import counted, listed
 from hpo.study.names import WINNER
 from hpo.study.plan import MIN_TEST_USERS
 
-FEW_SEEDS = 3  # from which on errors are so uncertain that the power is far below its nominal value
+FEW_SEEDS = 3  # up to which errors are so uncertain that the power is far below its nominal value
 FEW_TRIALS = 10  # with fewer, the last third of the trials is too short to find that it brought nothing
 STILL_PAYS = 1.0  # percent of the best value, in the last third of the trials
 
@@ -36,10 +36,8 @@ def winner_said(decision: Decision, objective: str, methods: int) -> str:
         return f"there is no winner, and no {WINNER}: no method trained to the end on both splits"
     why = "no other method trained to the end" if methods > 1 else "there is no other method to choose from"
     why = f"the highest of {decision.compared} methods" if decision.compared > 1 else why
-    value, on_test = (
-        f"validation {objective} {decision.value:.4f}",
-        f"on the test split, which did not choose, it has {decision.test:.4f}",
-    )
+    value = f"validation {objective} {decision.value:.4f}"
+    on_test = f"on the test split, which did not choose, it has {decision.test:.4f}"
     if decision.search:
         value += f" on average over its {len(best.searches)} searches"
         of_best = f"its best search, {decision.search.study}, has {finalist.mean(objective):.4f} on validation"

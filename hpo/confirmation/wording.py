@@ -227,7 +227,8 @@ def _below(subject: str, facts: Facts) -> str:
     """Who is below which baseline, with figures."""
     are = "is" if len(facts["each"]) == 1 else "are"
     figures = f"{facts['objective']} {_each(facts, 'value')} against {facts['baseline_value']:.4f}"
-    return f"{subject} {are} below the baseline {facts['baseline']} on validation: {figures}"
+    split = facts.get("split", "test")  # earlier confirmations have figures on test
+    return f"{subject} {are} below the baseline {facts['baseline']} on {split}: {figures}"
 
 
 def _below_popularity(subject: str, facts: Facts) -> str:
@@ -246,8 +247,8 @@ def _baseline_ahead(subject: str, facts: Facts) -> str:
 def _baselines_not_tuned(subject: str, facts: Facts) -> str:
     are, have, their = ("is", "has", "its") if facts["count"] == 1 else ("are", "have", "their")
     return (
-        f"{subject} {are} not tuned and {have} {their} default settings, so {their} figures may be too low; remove "
-        "baseline_trials: 1, or give --baseline-trials a higher number"
+        f"{subject} {are} not tuned and {have} {their} default settings, so {their} figures may be too low; give "
+        "--baseline-trials a higher number"
     )
 
 

@@ -211,10 +211,11 @@ def unpack(path: Path, folder: Path) -> list[Path]:
         made = Path(scratch)
         for name, content in {CONTENTS: to_yaml(contents.to_dict()).encode(), **files}.items():
             (made / name).write_bytes(content)
+        study = find_study(open_storage(str(made / JOURNAL), create=False, to_write=False), contents.study)
+        spec = stored_spec(study)  # this imports a user's own loss, which the confirmation may have, too
         if CONFIRM in files:  # it may have an older format
             Confirmation.from_dict(read_yaml(made / CONFIRM, is_sealed=True), f"{path}, {CONFIRM}", AS_IT_WAS)
-        study = find_study(open_storage(str(made / JOURNAL), create=False, to_write=False), contents.study)
-        overview = Overview.of(stored_spec(study), study, made)
+        overview = Overview.of(spec, study, made)
         written = [each.name for each in write_report(overview, pictures(overview), made)]
         with writing(folder):
             folder.mkdir(parents=True, exist_ok=True)

@@ -84,9 +84,10 @@ def _dropped(data: DataCounts) -> list[str]:
             f"that are in train; {about.kept_users:,} of {about.users:,} users are left."
         )
     if about.later:
+        share = "less than 1 %" if about.later < 0.01 else f"{100 * about.later:.0f} %"
         lines.append(
-            f"Test: {100 * about.later:.0f} % of the training interactions are later than a test interaction, on average: the "
-            "figures are not those of a forecast (for one, split by time)."
+            f"Test: {share} of the training interactions are later than a test interaction, on average, so the figures are not "
+            "those of a forecast. To measure a forecast, split by time."
         )
     if about.tied:
         lines.append(f"Test: {tied_times('test', about.tied, about.users)}.")

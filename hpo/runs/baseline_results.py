@@ -87,6 +87,7 @@ class BaselineResult(Stored):
         settings: the chosen ones.
         validation: the objective of the chosen ones on validation; of EASE on all items, if it is measured on all of them.
         evaluations: all settings that were tried, the default ones first.
+        on_all_items: see `TunedBaseline`.
         by_seed: the metrics of each seed, of which `metrics` and `beyond` are the means; empty for a baseline without a seed.
     """
 
@@ -101,6 +102,7 @@ class BaselineResult(Stored):
     settings: dict[str, Setting]
     validation: Figure
     evaluations: Annotated[list[Evaluation], Field(min_length=1)]
+    on_all_items: Evaluation | None = None
     by_seed: dict[int, dict[str, Figure]] = Field(default_factory=dict)
 
     def values(self, metric: str) -> list[float]:
@@ -115,7 +117,7 @@ class BaselineResult(Stored):
     @property
     def tuning_seconds(self) -> float:
         """The seconds of all evaluations."""
-        return sum(each.seconds for each in self.evaluations)
+        return sum(each.seconds for each in (*self.evaluations, *filter(None, [self.on_all_items])))
 
 
 def same(settings: Mapping[str, Any]) -> str:

@@ -78,17 +78,22 @@ class BaselineRuns:
     def tune(self, name: str, count: int, seen: Interactions, validation: Interactions) -> TunedBaseline:
         """Try the default settings and `count` - 1 points on validation. Evaluations in the store are not repeated.
 
-        EASE that is tuned on some of the items and measured on all of them is tried once more on all of them.
+        EASE that is tuned on some of the items and measured on all of them is tried once more on all of them. A single point is
+        tried on all of them only.
 
         Raises:
             InputError: the stored evaluations are damaged, or the machine's memory is too small.
             Stopped: SIGINT or SIGTERM; finished evaluations are kept, and the same call continues.
         """
-        evaluations = self._evaluations(self._to_try(name, count, seen.n_items), name, seen, validation)
-        tuned = TunedBaseline(name, (seen.checksum, validation.checksum), evaluations)
-        final = self._final_items(name, seen.n_items)
+        data, final = (seen.checksum, validation.checksum), self._final_items(name, seen.n_items)
+        tried = self._to_try(name, count, seen.n_items)
+        if final is not None and count == 1:
+            whole = _with(tried[0], {"max_items": final})
+            return TunedBaseline(name, data, self._evaluations([whole], name, seen, validation, threads=cpus()))
+        evaluations = self._evaluations(tried, name, seen, validation)
+        tuned = TunedBaseline(name, data, evaluations)
         for best in tuned.ranked if final not in (None, evaluations[0].settings.get("max_items")) else []:
-            whole = BASELINES[name](**{**best.settings, "max_items": final})
+            whole = _with(tried[0], {**best.settings, "max_items": final})
             (found,) = self._evaluations([whole], f"{name} on all items", seen, validation, threads=cpus())
             if found.value is not None:
                 return replace(tuned, on_all_items=found)
@@ -201,7 +206,7 @@ class BaselineRuns:
         per_user = sum(tables[1:], tables[0]) / len(tables)
         result = BaselineResult(
             label=f"{rankings[0].label}{_how(tuned)}",
-            note=f"{rankings[0].note}{self._about_items(baseline, best, seen.n_items, len(tuned.evaluations) > 1)}",
+            note=f"{rankings[0].note}{self._about_items(baseline, best, seen.n_items)}",
             metrics=means(per_user),
             beyond=Beyond(**mean_of(beyond)),
             seconds=_since(started),
@@ -210,6 +215,7 @@ class BaselineRuns:
             settings=_without_seed(settings_of(baseline)),
             validation=whole.value if whole and whole.settings == settings_of(baseline) else best.value,
             evaluations=tuned.evaluations,
+            on_all_items=whole,
             by_seed={seed: means(table) for seed, table in zip(seeds, tables, strict=False)},
         )
         self.runs.programs[stored] = result.made_by
@@ -245,13 +251,13 @@ class BaselineRuns:
             return None
         return n_items if EASE(max_items=n_items).memory(n_items) <= self.max_memory * GIGABYTE else self._few_items
 
-    def _about_items(self, baseline: Baseline, best: Evaluation, n_items: int, is_tuned: bool) -> str:
+    def _about_items(self, baseline: Baseline, best: Evaluation, n_items: int) -> str:
         """What a note says of EASE where it was tuned or fitted on some of the items."""
         if not isinstance(baseline, EASE) or self._few_items >= n_items:
             return ""
         if baseline.max_items >= n_items:
-            how = "l2 chosen on" if is_tuned else "validation with"
-            return f"; {how} the {best.settings['max_items']:,} most popular items"
+            few = best.settings["max_items"]
+            return f"; l2 chosen on the {few:,} most popular items" if few != baseline.max_items else ""
         needed = EASE(max_items=n_items).memory(n_items) / GIGABYTE
         return f"; EASE on all {n_items:,} items needs {needed:.1f} GB: --max-memory {int(needed) + 1}"
 

@@ -27,7 +27,7 @@ class LaneState(LaneJob):
         trained: all trained epochs.
         values: the values to report, by epoch; a retry reports the values of the earlier attempt again.
         reported: the last reported epoch.
-        judged: the last epoch after which the pruner decided.
+        judged: the last epoch after which the pruner decided, or had nothing to decide.
         signed: the time.monotonic() at which its signature was renewed.
     """
 

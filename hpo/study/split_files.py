@@ -56,9 +56,11 @@ class SplitFiles:
         keys: dict[str, Any] = {"dataset": str(self.folder)}
         if options := self.options.given():
             keys["data"] = options
+        same = "the same training and test pairs, and no valid file"
         if validation.name != "file":
             keys["validation"] = validation.model_dump()
-        yield f"a study file with these keys has the same split:\n{to_yaml(keys).rstrip()}"
+            same = "the same split"
+        yield f"a study file with these keys has {same}:\n{to_yaml(keys).rstrip()}"
 
 
 def write_split(dataset: Dataset, folder: Path) -> SplitFiles:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from hpo import confirm as confirm_command
-from hpo import report, run, studies, train
+from hpo import export, report, run, studies, train
 from hpo.api import confirm, register_loss, search
 from hpo.reporting.export import ExportedConfig
 from hpo.runs.store import RunKey
@@ -112,6 +112,11 @@ def test_an_own_loss_is_searched_and_confirmed_and_commands_import_it(
     own.forget()
     assert ExportedConfig.read(best).config.loss.name == "soft"
     assert report.main(["--study", "mine", "--output", str(place.output)]) == 0
+    own.forget()
+    bundle = str(place.root / "mine.zip")
+    assert export.main(["--study", "mine", "--output", str(place.output), "--bundle", bundle]) == 0
+    own.forget()
+    assert report.main(["--bundle", bundle]) == 0
 
 
 @pytest.mark.parametrize("name", ["published", "worker", "value", "train_seconds"])

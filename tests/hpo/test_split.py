@@ -56,7 +56,8 @@ def test_lists_of_a_study_have_the_figures_of_its_confirmation(
         lists.append(str(path))
     popular = place.root / "popular.csv"
     ranked = seen["item"].value_counts().index
-    left = [[item for item in ranked if item not in set(items)][:20] for _, items in seen.groupby("user")["item"]]
+    known = [set(items) for _, items in seen.groupby("user")["item"]]
+    left = [[item for item in ranked if item not in items][:20] for items in known]
     rows = [(user, item, rank) for user, items in enumerate(left) for rank, item in enumerate(items)]
     pd.DataFrame(rows, columns=["user", "item", "rank"]).to_csv(popular, index=False)
     methods = [f"MML={','.join(lists)}", str(popular), "--truth", str(folder / "test.csv")]
@@ -88,7 +89,7 @@ def test_the_split_of_a_single_file_is_a_dataset_with_the_same_pairs(
     (place.root / "own.csv").write_text("\n".join(["user,item,rating,time", *lines]) + "\n")
     options = {"min_rating": 2, "k_core": 3}
     if layout != "times":
-        options |= {"columns": {"user": 0, "item": 1, "rating": 2}, "ordered": layout == "ordered"}
+        options |= {"columns": {"user": 0, "item": 1, "rating": 2, "time": "none"}, "ordered": layout == "ordered"}
     data = str(options).replace("'", "").replace("True", "true").replace("False", "false")
     place.edit("dataset: tiny", f"dataset: {place.root / 'own.csv'}\ndata: {data}")
     code, folder = split(place, str(place.study))
@@ -135,7 +136,9 @@ def test_a_valid_file_is_part_of_the_training_pairs(place: Place, capsys: pytest
     (place.root / "data" / "tiny" / "valid.txt").write_text("0 1 3\n1 0 2\n")
     code, folder = split(place, str(place.study))
     assert code == 0
-    assert "validation" not in capsys.readouterr().out.partition("the same split:\n")[2]
+    said = capsys.readouterr().out
+    assert "has the same training and test pairs, and no valid file:" in said
+    assert "validation" not in said.partition("no valid file:")[2]
     assert same_pairs(folder, load_dataset("tiny", place.root / "data"))
 
 

@@ -181,7 +181,11 @@ def test_the_table_has_baselines_and_a_baseline_ahead_is_a_caveat():
     baselines = [baseline("MostPop", 0.05, 0.1, validation=0.05), ahead, below]
     found = outcome(method("A", 0.1), baselines=baselines[:2])
     assert found.rows()[1:] == [["MostPop", "0.0500", "0.1000", "+100.0 %"], ["EASE", "0.3000", "0.4000", "-66.7 %"]]
-    expected = (CaveatKind.BASELINE_AHEAD, "A", {"baseline": "EASE", "value": 0.15, "baseline_value": 0.2})
+    expected = (
+        CaveatKind.BASELINE_AHEAD,
+        "A",
+        {"baseline": "EASE", "value": 0.15, "baseline_value": 0.2, "split": "validation"},
+    )
     validated = {"A": [on_validation(0, 0.15)]}
     assert of_kinds(caveats_of([method("A", 0.1)], validated, baselines, 0, NDCG), *CaveatKind) == [expected]
     above = {"A": [on_validation(0, 0.25)]}

@@ -171,6 +171,7 @@ def test_seeds_of_a_method_without_searches_are_advised_if_they_limit_the_verdic
         degrees = (grown + fixed) ** 2 / (grown**2 / (count - 1) + fixed**2 / 2)
         detectable = detectable_effect(comparison.users.error, np.sqrt(grown + fixed), degrees, ALPHA)
         assert (detectable <= abs(comparison.difference)) == does
+    assert f"about {repeats.enough} seeds of B would be enough" in headline(comparison, repeats)
     advice = f"needs about {repeats.enough} seeds of B (--confirm-seeds {repeats.enough})"
     assert verdict(comparison, "ndcg@20", repeats).endswith(advice)
 
@@ -181,7 +182,7 @@ def test_searches_and_seeds_together_are_named_if_neither_alone_would_do():
     comparison, repeats = compared(ours, rival, lift=0.05)
     assert (comparison.word, repeats.enough, repeats.other) == (Word.UNDECIDED, None, "B")
     small = "even 20 searches of A would not settle a difference as small as this one"
-    assert f"{small}; with more seeds of B they might" in verdict(comparison, "ndcg@20", repeats)
+    assert f"{small}; as many searches and more seeds of B might" in verdict(comparison, "ndcg@20", repeats)
 
 
 def test_a_difference_that_no_number_of_seeds_decides_gets_no_number():

@@ -54,5 +54,7 @@ def test_what_the_times_of_a_test_split_mean_is_said(place: Place):
     data = found.data.model_copy(update={"about_test": about, "validation_tied": 1_200, "validation_users": 3_000})
     lines = said(place, found.model_copy(update={"data": data}))
     assert "Test: for 7 of 48 test users, the first test interaction and the last one before it have the same time" in lines
-    assert "Test: 49 % of the training interactions are later than a test interaction, on average: the figures are not" in lines
+    assert (
+        "Test: 49 % of the training interactions are later than a test interaction, on average, so the figures are not" in lines
+    )
     assert "Validation: for 1,200 of 3,000 validation users, the first validation interaction and" in lines

@@ -196,12 +196,18 @@ def test_ease_knows_all_items_if_they_fit_into_the_memory(tmp_path: Path, monkey
     assert measured.validation == pytest.approx(on_all), "validation and test have the same model"
     assert measured.validation != pytest.approx(tuned.ranked[0].value)
     assert {each.settings["max_items"] for each in measured.evaluations} == {20}, "the points are those that were compared"
+    assert measured.on_all_items is not None
+    assert measured.on_all_items.settings == {"l2": best.l2, "max_items": 40}
+    seconds = [each.seconds for each in measured.evaluations]
+    changed = measured.model_copy(update={"on_all_items": measured.on_all_items.model_copy(update={"seconds": 5.0})})
+    assert changed.tuning_seconds == pytest.approx(sum(seconds) + 5.0), "the time to find it has the largest fit"
     runs = made(tmp_path)
     untuned = runs.measure(runs.tune("ease", 1, SEEN, VALIDATION), SEEN, HELD_OUT).result
-    assert (untuned.label, untuned.note) == (
-        "EASE (default settings)",
-        "closed form, l2 500; validation with the 20 most popular items",
-    ), "nothing was chosen"
+    assert (untuned.label, untuned.note) == ("EASE (default settings)", "closed form, l2 500"), "nothing was chosen"
+    assert (len(untuned.evaluations), untuned.on_all_items) == (1, None), "no fit on few items is needed"
+    lists = EASE().fit(SEEN).recommend(np.flatnonzero(VALIDATION.per_user), 20)
+    by_hand = evaluate_lists(lists, held_out=VALIDATION, metrics=["ndcg@20"])["ndcg@20"].mean()
+    assert untuned.validation == pytest.approx(by_hand)
 
 
 def test_a_limit_that_makes_no_difference_repeats_nothing(tmp_path: Path):
