@@ -179,7 +179,7 @@ def _delete(arguments: argparse.Namespace) -> int:
 
 def _delete_one(study: optuna.Study, storage: BaseStorage, arguments: argparse.Namespace) -> None:
     removal, name = what_goes_with(study, storage, arguments.output), study.study_name
-    trials = counted(len(study.get_trials(deepcopy=False)), "trial")
+    trials = counted(tally(study.get_trials(deepcopy=False)).finished, "finished trial")
     what = " and ".join([f"study {name} ({trials}) on {shown_storage(arguments)}", *removal.shown])
     stays = f"; {removal.stays}" if removal.stays else ""
     if not arguments.yes and not _agreed(f"delete {what}{stays}? [y/N] "):

@@ -51,6 +51,7 @@ class ConfigFile:
     Attributes:
         data: the data of an exported config; None for a bare config.
         exported: its validation metrics; empty for a bare config, or if the config was edited since.
+        is_edited: whether an exported config was edited since.
         objective: the objective of its study.
     """
 
@@ -58,6 +59,7 @@ class ConfigFile:
     data: ExportedData | None
     exported: dict[str, float]
     objective: str = DEFAULT_OBJECTIVE
+    is_edited: bool = False
 
 
 def read_config_file(path: str) -> ConfigFile:
@@ -74,8 +76,14 @@ def read_config_file(path: str) -> ConfigFile:
     content = read_yaml(path)
     if "config" not in content:
         return ConfigFile(TrainConfig.from_dict(content, path), None, {})
+    if "space" in content and "format" not in content:
+        raise InputError(
+            f"{path}: is a study file, got its keys {', '.join([*content][:3])}, ...; search it with hpo.run --study {path}, "
+            "then train its best.yaml"
+        )
     found = ExportedConfig.from_dict(content, path, REMEDY)
-    return ConfigFile(found.config, found.data, {} if found.is_edited else found.validation, found.objective)
+    exported = {} if found.is_edited else found.validation
+    return ConfigFile(found.config, found.data, exported, found.objective, found.is_edited)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -146,6 +154,8 @@ def _train(arguments: argparse.Namespace) -> int:
     engine = arguments.engine or (file.data.engine if file.data and arguments.device == AUTO else AUTO)
     choice = choose_engine(config, engine, arguments.device)
     say(console, f"engine {choice.name} on {choice.device}")
+    if file.is_edited:
+        say(console, f"{arguments.config}: the config was edited after its export, so the figures in the file are not its own")
     load = load_all if arguments.all_data else load_dataset
     dataset = load(str(name), arguments.data_dir, **options.given())
     for sentence in dataset.facts.said():

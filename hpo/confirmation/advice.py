@@ -79,7 +79,7 @@ def too_few(comparison: Comparison, repeats: Repeats, command: Command = CONFIRM
         helps += [f"as many searches and more seeds of {repeats.other}"] if repeats.other else []
         units = f"{repeats.most} {repeats.units} of {repeats.only or 'each method'}"
         might = f"; {', or '.join(helps)}, might" if len(helps) > 1 else f"; {helps[0]} might" if helps else ""
-        return f"even {units} would not settle a difference as small as this one{might}"
+        return f"even {units} would not be enough to settle this difference{might}"
     labels = [repeats.only] if repeats.only else [comparison.ours, comparison.rival]
     if repeats.unit == "seed" or repeats.other:
         more = seeds.flags(labels, repeats.enough, command)

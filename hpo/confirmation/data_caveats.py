@@ -8,13 +8,13 @@ from pydantic import JsonValue
 
 from hpo.confirmation.caveats import Caveat, CaveatKind
 from hpo.study.plan import MIN_TEST_USERS
+from hpo.study.verdict_users import MUCH_TIED
 from hpo.study.workspace import Workspace
 from trainers import Interactions
 from trainers.data.facts import DataFacts, TestFacts
 
 SHIFT_PERCENT = 10  # difference in item popularity between validation and test
 MUCH_DROPPED = 0.1  # share of the test split's pairs, or of its users
-MUCH_TIED = 0.1  # share of the users of a split
 
 
 def data_caveats(work: Workspace, test: Interactions, about_test: TestFacts) -> Iterator[Caveat]:

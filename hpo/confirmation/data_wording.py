@@ -7,6 +7,7 @@ from typing import Any
 
 from hpo.confirmation.caveats import CaveatKind
 from hpo.runtime.text import counted
+from trainers.data.facts import tied_times
 
 Facts = dict[str, Any]
 CHECKSUM_LENGTH = 12  # characters shown of a checksum
@@ -44,18 +45,6 @@ def _test_dropped(subject: str, facts: Facts) -> str:
         f"{facts['kept_users']:,} of {facts['users']:,} test users are left: of {facts['pairs']:,} test pairs, "
         f"{facts['unknown']:,} were dropped because train lacks their user or item, and {facts['seen']:,} because train has "
         "the same pair"
-    )
-
-
-def tied_times(split: str, tied: int, users: int) -> str:
-    """How many users have equal times where a split begins.
-
-    Args:
-        split: `test` or `validation`.
-    """
-    return (
-        f"for {tied:,} of {users:,} {split} users, the first {split} interaction and the last one before it have the same "
-        "time, so the order of the lines in the file decided between them"
     )
 
 

@@ -68,7 +68,10 @@ def _outside_unit(subject: str, facts: Facts) -> str:
 
 
 def _constant(subject: str, facts: Facts) -> str:
-    return f"{facts['objective']} of {subject} is {facts['value']:.4g} for every user in every run: is it the right column?"
+    return (
+        f"{facts['objective']} of {subject} is {facts['value']:.4g} for every user in every run: is it the right column, or "
+        "does --truth hold other items?"
+    )
 
 
 def _same_figures(subject: str, facts: Facts) -> str:

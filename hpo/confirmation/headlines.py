@@ -31,8 +31,9 @@ def headline(comparison: Comparison, repeats: Repeats | None = None) -> str:
         needed = ""
         if repeats and repeats.enough:
             units = UNITS["seed"] if repeats.other else repeats.units
-            needed = f"; about {repeats.enough} {units} of {repeats.only or 'each'} would be enough"
-        return f"{ours} is not distinguishable from {rival}{number}: {figures}{why or needed}"
+            found = f"about {repeats.enough} {units} of {repeats.only or 'each'}"
+            needed = f"; if they vary as these do, {found} would show a difference of this size"
+        return f"{ours} is not distinguishable from {rival}{number}: {figures}{why}{needed}"
     return f"{ours} is {word} than {rival}: {figures}"
 
 

@@ -42,6 +42,7 @@ from trainers.data.datasets import read_test
 from trainers.data.prepare import TestData
 from trainers.engines import engine_for
 from trainers.errors import InputError
+from trainers.metrics.gradient_share import mean_shares
 
 CURVE_EVERY = 10  # epochs between the points of stage 1's learning curves
 # Offsets from the search's seed: seeds 101, 102, ... and 201, 202, ...; for the second search 1,101, ... and 1,201, ...
@@ -239,7 +240,7 @@ class Confirmer:
             search=contender.search,
             searches=trained if contender.found else [],
             beyond=Beyond(**mean_of(beyond)) if len(beyond) == len(runs) else None,
-            gradient=mean_of([run.gradient for run in runs]) if all(run.gradient for run in runs) else {},
+            gradient=mean_shares([run.gradient for run in runs]),
             trained_by=sorted({origin.program for origin in origins}),
             trained_on=sorted({origin.device for origin in origins if origin.device}),
             trained_with={engine: sorted({origin.rounding(engine) for origin in origins})},

@@ -261,8 +261,8 @@ def check_owner(folder: Path, study: optuna.Study | None, to_overwrite: bool = T
     others = [path for path, owner in found.items() if owner not in (None, ours)]
     if to_overwrite and (unreadable := [path for path, owner in found.items() if owner is None]):
         raise InputError(
-            f"{unreadable[0]} cannot be read, and may hold another study's results, which are never overwritten; move it "
-            "away or delete it, then run the same command again"
+            f"{unreadable[0]} cannot be read: it is damaged, of another version, or another study's, and results of others are "
+            "never overwritten; move it away or delete it, then run the same command again (finished runs are kept)"
         )
     if others:
         raise InputError(

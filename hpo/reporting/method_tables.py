@@ -67,9 +67,15 @@ def gradient_rows(methods: Sequence[Method]) -> list[list[str]]:
     """The rows under GRADIENT_COLUMNS: which negatives have a gradient at the end of the training; empty if unknown."""
     columns = ("active", *HARDEST)
     shares = {each.label: [each.gradient[name] for name in columns if name in each.gradient] for each in methods}
-    said = {label: [f"{100 * share:.1f} %" for share in found] for label, found in shares.items()}
+    said = {label: _shares_said(found) for label, found in shares.items()}
     rows = [[label, *(found if len(found) == len(columns) else ["-"] * len(columns))] for label, found in said.items()]
     return rows if any(said.values()) else []
+
+
+def _shares_said(shares: Sequence[float]) -> list[str]:
+    """Percentages; dashes for shares of a gradient if no negative has one."""
+    said = ["< 0.1 %" if 0 < share < 0.0005 else f"{100 * share:.1f} %" for share in shares]
+    return said[:1] + ["-"] * len(said[1:]) if shares and shares[0] == 0 else said
 
 
 def settings_table(methods: Sequence[Method]) -> tuple[list[str], list[list[str]]]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from hpo.confirmation.data_wording import TEST_SPLITS, tied_times
+from hpo.confirmation.data_wording import TEST_SPLITS
 from hpo.confirmation.outcome import Confirmation, DataCounts
 from hpo.reporting.export import exported
 from hpo.runtime.text import counted, listed
 from hpo.study.spec import StudySpec
+from trainers.data.facts import tied_times
 from trainers.data.options import ValidationSplit
 
 

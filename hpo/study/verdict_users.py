@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from hpo.runtime.text import counted
 from hpo.study.plan import MIN_TEST_USERS
-from trainers.data.facts import DataFacts, TestFacts
+from trainers.data.facts import DataFacts, TestFacts, tied_times
 from trainers.errors import InputError
+
+MUCH_TIED = 0.1  # share of the users of a split
 
 
 def said_of_test_split(test: TestFacts, data: DataFacts) -> list[str]:
     """How many users the test split has and what was dropped from it; and a warning if they are too few for a verdict."""
     lost = "".join(f"; dropped {phrase}" for phrase in test.dropped())
     said = [f"test split: {counted(test.kept_users, 'user')}{lost}"]
+    if test.tied > MUCH_TIED * test.users:
+        said.append(f"WARNING: {tied_times('test', test.tied, test.users)}")
     if test.kept_users < MIN_TEST_USERS:
         why = f"it needs at least {MIN_TEST_USERS} test users"
         said.append(f"WARNING: there will be no verdict, since {why}; {more_test_users(test, data)}")

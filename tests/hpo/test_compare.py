@@ -400,7 +400,7 @@ SAID: dict[str, tuple[dict[str, str], list[str], CaveatKind, str]] = {
         {"b.csv": "user,ndcg@20\n" + "".join(f"{user},0\n" for user in range(USERS))},
         ["a.csv", "b.csv"],
         CaveatKind.CONSTANT,
-        "ndcg@20 of b is 0 for every user in every run: is it the right column?",
+        "ndcg@20 of b is 0 for every user in every run: is it the right column, or does --truth hold other items?",
     ),
     "seeds alike": (
         {"b.csv": "user,seed,ndcg@20\n" + "".join(f"{user},{seed},{user / 100}\n" for seed in (1, 2) for user in range(USERS))},

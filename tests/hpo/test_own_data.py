@@ -130,9 +130,9 @@ def test_rare_users_and_items_are_left_out(place: Place, capsys: pytest.CaptureF
 @pytest.mark.parametrize(
     ("validation", "expected"),
     [
-        ("", "the last 10 % of each user's interactions"),
+        ("", "the last 10 % of each user's interactions, rounded up"),
         ("{name: last, fraction: 0.3}", "240 interactions to train on"),
-        ("{name: random, seed: 5}", "10 % of each user's interactions, drawn at random with seed 5"),
+        ("{name: random, seed: 5}", "10 % of each user's interactions, rounded up, drawn at random with seed 5"),
         ("{name: time, fraction: 0.2}", "the last 20 % of all interactions, from one moment on"),
     ],
 )

@@ -148,6 +148,14 @@ def test_an_edited_export_is_trained_without_its_old_figures(place: Place, capsy
     shown = capsys.readouterr().out
     assert "epoch 3/3" in shown
     assert "exported" not in shown
+    assert f"{best}: the config was edited after its export, so the figures in the file are not its own" in shown
+
+
+def test_a_study_file_is_no_config(place: Place, fails: Callable[[int], str]):
+    """Its message must not advise to delete it."""
+    message = fails(train.main([str(place.study), "--data-dir", str(place.root / "data")]))
+    assert message.startswith(f"error: {place.study}: is a study file, got its keys ")
+    assert message.rstrip().endswith(f"search it with hpo.run --study {place.study}, then train its best.yaml")
 
 
 def test_dry_run_writes_nothing(place: Place, capsys: pytest.CaptureFixture[str]):
@@ -157,7 +165,7 @@ def test_dry_run_writes_nothing(place: Place, capsys: pytest.CaptureFixture[str]
     assert shown.count("# sampled config") == 3
     assert "# search without pruning: 4 trials x 3 = 12 epochs, and as many for each rival with --tune-rivals\n" in shown
     assert "# confirm: 4 epochs a run; for each tuned method at most 3 configs x 2 seeds = 6 runs on validation, then" in shown
-    assert "(10 % of each user's interactions, drawn at random with seed 2024)" in shown
+    assert "(10 % of each user's interactions, rounded up, drawn at random with seed 2024)" in shown
     assert not place.output.exists()
 
 

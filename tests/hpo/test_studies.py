@@ -101,7 +101,7 @@ def test_the_question_has_all_that_will_be_deleted(place: Place, question: list[
     assert len(files_in(artifacts)) == 6
     assert studies.main(["delete", "tiny_mml", *where]) == 2
     out = str(place.output)
-    parts = f"study tiny_mml (3 trials) on {out}/journal.log and {out}/tiny_mml and 4 files of it in {artifacts}"
+    parts = f"study tiny_mml (2 finished trials) on {out}/journal.log and {out}/tiny_mml and 4 files of it in {artifacts}"
     assert question == [f"delete {parts}? [y/N] "]
     capsys.readouterr()
     assert studies.main(["delete", "tiny_mml", "--yes", *where]) == 0

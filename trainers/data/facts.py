@@ -122,3 +122,15 @@ class TestFacts(BaseModel):
         if self.seen:
             said.append(f"{self.seen:,} of {left}, which are in train: seen items are not ranked")
         return said
+
+
+def tied_times(split: str, tied: int, users: int) -> str:
+    """How many users have equal times where a split begins.
+
+    Args:
+        split: `test` or `validation`.
+    """
+    return (
+        f"for {tied:,} of {users:,} {split} users, the first {split} interaction and the last one before it have the same "
+        "time, so the order of the lines in the file decided between them"
+    )

@@ -25,11 +25,11 @@ class _NamedSplit(BaseModel):
     seed: Seed = SEED
 
     def said(self) -> str:
-        """The split in words, such as `the last 20 % of each user's interactions`."""
+        """The split in words, such as `the last 20 % of each user's interactions, rounded up`."""
         percent = f"{100 * self.fraction:g} %"
         return {
-            "random": f"{percent} of each user's interactions, drawn at random with seed {self.seed}",
-            "last": f"the last {percent} of each user's interactions",
+            "random": f"{percent} of each user's interactions, rounded up, drawn at random with seed {self.seed}",
+            "last": f"the last {percent} of each user's interactions, rounded up",
             "leave_one_out": "the last interaction of each user",
             "time": f"the last {percent} of all interactions, from one moment on",
             "file": "the valid file",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -62,6 +64,14 @@ def gradient_shares(
         loss.backward()  # type: ignore[no-untyped-call]
     gradient = torch.zeros_like(negative) if negative.grad is None else negative.grad.abs()  # a loss may ignore its negatives
     return _shares(negative.detach(), gradient)
+
+
+def mean_shares(runs: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """The mean over runs; shares of the gradient over the runs that have one. Nothing if a run has no shares."""
+    if not all(runs):
+        return {}
+    moved = [run for run in runs if run["active"] > 0] or runs
+    return {name: fmean(run[name] for run in (runs if name == "active" else moved)) for name in runs[0]}
 
 
 def _step(config: TrainConfig, rows: Ids, users: Ids, items: Ids, user_vectors: Tensor, item_vectors: Tensor) -> ScoredStep:

@@ -134,9 +134,9 @@ def test_a_deterministic_rival_does_not_vary():
     assert (repeats.said(), repeats.only, repeats.enough is not None) == ("3 seeds", "A", True)
     advice = f"needs about {repeats.enough} of A (--confirm-seeds {repeats.enough})"
     assert verdict(comparison, "ndcg@20", repeats, deterministic=["B"]).endswith(advice), "B has no seeds"
-    assert headline(comparison, repeats).endswith(f"about {repeats.enough} seeds of A would be enough")
+    assert headline(comparison, repeats).endswith(f"about {repeats.enough} seeds of A would show a difference of this size")
     more = Repeats(("seed", "seed"), (3, 3), None, "A", 50)
-    assert "even 50 seeds of A would not settle" in verdict(comparison, "ndcg@20", more, deterministic=["B"])
+    assert "even 50 seeds of A would not be enough" in verdict(comparison, "ndcg@20", more, deterministic=["B"])
     error = np.std([0.4, 0.9, 0.8], ddof=1) / np.sqrt(repeats.enough)
     assert detectable_effect(comparison.users.error, error, repeats.enough - 1, ALPHA) <= comparison.difference
 
@@ -171,7 +171,7 @@ def test_seeds_of_a_method_without_searches_are_advised_if_they_limit_the_verdic
         degrees = (grown + fixed) ** 2 / (grown**2 / (count - 1) + fixed**2 / 2)
         detectable = detectable_effect(comparison.users.error, np.sqrt(grown + fixed), degrees, ALPHA)
         assert (detectable <= abs(comparison.difference)) == does
-    assert f"about {repeats.enough} seeds of B would be enough" in headline(comparison, repeats)
+    assert f"about {repeats.enough} seeds of B would show a difference of this size" in headline(comparison, repeats)
     advice = f"needs about {repeats.enough} seeds of B (--confirm-seeds {repeats.enough})"
     assert verdict(comparison, "ndcg@20", repeats).endswith(advice)
 
@@ -181,12 +181,12 @@ def test_searches_and_seeds_together_are_named_if_neither_alone_would_do():
     ours, rival = [[0.45], [0.5], [0.55]], [[0.449, 0.499]]
     comparison, repeats = compared(ours, rival, lift=0.05)
     assert (comparison.word, repeats.enough, repeats.other) == (Word.UNDECIDED, None, "B")
-    small = "even 20 searches of A would not settle a difference as small as this one"
+    small = "even 20 searches of A would not be enough to settle this difference"
     assert f"{small}; as many searches and more seeds of B might" in verdict(comparison, "ndcg@20", repeats)
 
 
 def test_a_difference_that_no_number_of_seeds_decides_gets_no_number():
-    small = "seeds of each method would not settle a difference as small as this one"
+    small = "seeds of each method would not be enough to settle this difference"
     for spread, lift, ending in ((0.0005, 0.0005, "; more test users might"), (0.2, 0.0005, "")):
         ours, rival = [[0.5, 0.5 + spread, 0.5 - spread]], [[0.5, 0.5 + spread, 0.5 - spread]]
         comparison, repeats = compared(ours, rival, lift)
@@ -203,7 +203,7 @@ def test_searches_are_not_advised_beyond_their_largest_number():
     comparison, repeats = compared(ours, rival, lift=0.025)
     assert (comparison.word, repeats.enough, repeats.more_users) == (Word.UNDECIDED, None, False)
     assert verdict(comparison, "ndcg@20", repeats).endswith(
-        f"; even {MAX_SEARCHES} searches of each method would not settle a difference as small as this one"
+        f"; even {MAX_SEARCHES} searches of each method would not be enough to settle this difference"
     )
 
 

@@ -26,8 +26,8 @@ def test_an_unreadable_file_counts_as_that_of_another_study(tmp_path: Path, name
         with pytest.raises(InputError) as caught:
             check_owner(tmp_path, one)
         assert str(caught.value) == (
-            f"{tmp_path / name} cannot be read, and may hold another study's results, which are never overwritten; move it "
-            "away or delete it, then run the same command again"
+            f"{tmp_path / name} cannot be read: it is damaged, of another version, or another study's, and results of others "
+            "are never overwritten; move it away or delete it, then run the same command again (finished runs are kept)"
         )
 
 

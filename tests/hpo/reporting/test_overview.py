@@ -52,6 +52,10 @@ def test_a_method_without_gradient_shares_has_dashes(place: Place):
     (first, *others), known = outcome.methods, overview.gradients()
     unknown = outcome.model_copy(update={"methods": [replace(first, gradient={}), *others]})
     assert replace(overview, confirmed=unknown).gradients() == [[first.label, "-", "-", "-"], *known[1:]]
+    for active, said in ((0.0, ["0.0 %", "-", "-"]), (0.0003, ["< 0.1 %", "100.0 %", "100.0 %"])):
+        shares = replace(first, gradient={"active": active, "hardest 1 %": 1.0, "hardest 10 %": 1.0})
+        few = outcome.model_copy(update={"methods": [shares, *others]})
+        assert replace(overview, confirmed=few).gradients()[0] == [first.label, *said]
     nobody = outcome.model_copy(update={"methods": [replace(first, gradient={})]})
     assert replace(overview, confirmed=nobody).gradients() == []
 

@@ -11,7 +11,7 @@ import torch
 from trainers import Interactions, TrainConfig
 from trainers.losses import BPR
 from trainers.losses.thresholds import ThresholdLoss
-from trainers.metrics.gradient_share import _shares, gradient_shares
+from trainers.metrics.gradient_share import _shares, gradient_shares, mean_shares
 from trainers.negatives import NEGATIVES
 
 N_USERS, N_ITEMS, DIM = 8, 40, 6
@@ -45,6 +45,15 @@ def test_shares_agree_with_values_by_hand() -> None:
 
 def test_without_gradients_the_shares_are_0() -> None:
     assert _shares(torch.rand(3, 10), torch.zeros(3, 10)) == {"active": 0.0, "hardest 1 %": 0.0, "hardest 10 %": 0.0}
+
+
+def test_the_mean_over_runs_leaves_out_shares_of_no_gradient() -> None:
+    """The third run has no gradient, so 0 of it is no share: the mean of 1 and .9 is .95."""
+    shares = [(0.02, 0.6, 1.0), (0.01, 0.8, 0.9), (0.0, 0.0, 0.0)]
+    runs = [dict(zip(("active", "hardest 1 %", "hardest 10 %"), each, strict=True)) for each in shares]
+    assert mean_shares(runs) == pytest.approx({"active": 0.01, "hardest 1 %": 0.7, "hardest 10 %": 0.95})
+    assert mean_shares(runs[2:]) == runs[2]
+    assert mean_shares([runs[0], {}]) == {}, "a run without negatives"
 
 
 def test_a_loss_that_ignores_its_negatives_has_no_shares(seen: Interactions, monkeypatch: pytest.MonkeyPatch) -> None:
