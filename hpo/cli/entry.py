@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from optuna.exceptions import StorageInternalError
 
@@ -12,7 +12,7 @@ from hpo.runs.provenance import note_revision
 from hpo.runtime.process import BAD_INPUT, FAILED, SearchFailed, reason_of, say_error, set_up_logging, set_up_output
 from hpo.runtime.signals import StoppedBySignal, hear_ctrl_c
 from hpo.storage.address import has_password, storage_url
-from trainers.errors import InputError, OutOfMemory, TrainingDiverged
+from trainers.errors import InputError, OutOfMemory, TrainingDiverged, unknown
 
 
 def command_parser(name: str, description: str | None, example: str) -> argparse.ArgumentParser:
@@ -72,8 +72,23 @@ def _check_storage(arguments: argparse.Namespace) -> None:
         )
 
 
+def _check_flags(parser: argparse.ArgumentParser, argv: Sequence[str]) -> None:
+    """Refuse a misspelt flag by its name. argparse would only say that another flag is missing."""
+    parsers, known = [parser], set[str]()
+    while parsers:
+        for action in parsers.pop()._actions:
+            known.update(action.option_strings)
+            if isinstance(action, argparse._SubParsersAction):
+                parsers += action.choices.values()
+    for argument in argv[: argv.index("--")] if "--" in argv else argv:
+        flag = argument.partition("=")[0]
+        if flag.startswith("--") and not any(name.startswith(flag) for name in known):
+            raise InputError(unknown("flag", flag, known, "those in --help"))
+
+
 def _parsed(parser: argparse.ArgumentParser, argv: list[str] | None, trains: bool) -> argparse.Namespace:
     """The parsed arguments; sets up logging and threads."""
+    _check_flags(parser, sys.argv[1:] if argv is None else argv)
     arguments = parser.parse_args(argv)
     set_up_logging()
     _check_storage(arguments)

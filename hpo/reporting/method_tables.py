@@ -11,7 +11,7 @@ from hpo.confirmation.statistics import Comparison, Word
 from hpo.reporting.best_trials import short
 from hpo.runs.baseline_results import BaselineResult
 from hpo.runtime.text import duration
-from trainers.config import dotted
+from trainers.config import TrainConfig, dotted
 from trainers.metrics.gradient_share import HARDEST
 
 SEARCH_COLUMNS = ["trials", "epochs to find", "time to find", "time to test"]
@@ -79,14 +79,23 @@ def _shares_said(shares: Sequence[float]) -> list[str]:
 
 
 def settings_table(methods: Sequence[Method]) -> tuple[list[str], list[list[str]]]:
-    """(columns, rows) of the trained configs: the loss, and other settings in which they differ."""
-    flat = [dotted(method.config.to_dict()) for method in methods]
+    """(columns, rows) of the trained configs: the loss, and other settings in which they differ. A method with several searches
+    has a row for each."""
+    trained = [each for method in methods for each in _trained(method)]
+    flat = [dotted(config.to_dict()) for _, config in trained]
     keys = [key for key in dict.fromkeys(key for one in flat for key in one) if not key.startswith(LOSS_KEYS) and key != "seed"]
     others = [key for key in keys if len({str(one.get(key)) for one in flat}) > 1]
     rows = []
-    for method, fields in zip(methods, flat, strict=True):
+    for (label, _), fields in zip(trained, flat, strict=True):
         loss = ", ".join(
             f"{key.removeprefix(LOSS_KEYS)} {short(value)}" for key, value in fields.items() if key.startswith(LOSS_KEYS)
         )
-        rows.append([method.label, loss.removeprefix("name "), *(short(fields.get(key, "")) for key in others)])
+        rows.append([label, loss.removeprefix("name "), *(short(fields.get(key, "")) for key in others)])
     return ["method", "loss", *others], rows
+
+
+def _trained(method: Method) -> list[tuple[str, TrainConfig]]:
+    """The configs of a method, with their labels."""
+    if len(method.searches) < 2:
+        return [(method.label, method.config)]
+    return [(f"{method.label}, search {one.study}", one.config) for one in method.searches]

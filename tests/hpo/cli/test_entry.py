@@ -7,6 +7,7 @@ import io
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -99,3 +100,23 @@ def test_a_command_begins_with_python_s_own_handler_of_sigint():
         assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--stduy", "demo_mml"], "error: unknown flag '--stduy'; did you mean '--study'? known: those in --help\n"),
+        (
+            ["--study", "demo_mml", "--trails=3"],
+            "error: unknown flag '--trails'; did you mean '--trials'? known: those in --help\n",
+        ),
+    ],
+)
+def test_a_misspelt_flag_is_named(arguments: list[str], message: str, fails: Callable[[int], str]):
+    """argparse names the missing --study only."""
+    assert fails(run.main(arguments)) == message
+
+
+def test_flags_of_subcommands_and_their_beginnings_are_known(fails: Callable[[int], str]):
+    assert fails(studies.main(["delete", "mine", "--yess"])).startswith("error: unknown flag '--yess'; did you mean '--yes'?")
+    assert run.main(["--study", "demo_mml", "--tria", "1", "--dry"]) == 0

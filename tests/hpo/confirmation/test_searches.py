@@ -124,6 +124,9 @@ def test_the_verdict_includes_the_variance_of_searches(searched_once: Place):
 def test_the_report_has_a_line_for_each_search(searched_once: Place):
     markdown, html = files(searched_once)
     assert all(f"| MML tuned | {name} |" in markdown and f">{name}</td>" in html for name in NAMES)
+    trained = [row[0] for row in opened(searched_once).settings()[1]]
+    assert trained[:3] == [f"MML tuned, search {name}" for name in NAMES], "each search has a config of its own"
+    assert MML_OF_YELP in trained
     rows = opened(searched_once).search_rows()
     assert [row[-1] for row in rows[:3]].count("yes") == 1
     (what,) = re.findall(r"^± is the standard deviation: between searches for MML tuned and CCL tuned; over .*", markdown, re.M)
