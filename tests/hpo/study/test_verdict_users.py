@@ -13,9 +13,7 @@ def test_equal_times_where_the_split_begins_are_said_before_the_search(tied: int
     """The limit is a tenth of 200 users."""
     first, *warnings = said_of_test_split(TestFacts(pairs=400, users=200, kept_users=200, tied=tied), DataFacts())
     assert first == "test split: 200 users"
-    expected = (
-        f"WARNING: for {tied} of 200 test users, the first test interaction and the last one before it have"
-    )
+    expected = f"WARNING: for {tied} of 200 test users, the first test interaction and the last one before it have"
     assert [warning.startswith(expected) for warning in warnings] == [True] * is_said
 
 
