@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from hpo.confirmation.repeats import Repeats
+from hpo.confirmation.repeats import UNITS, Repeats
 from hpo.confirmation.results import Method
 from hpo.confirmation.statistics import Comparison
 
@@ -81,12 +81,12 @@ def too_few(comparison: Comparison, repeats: Repeats, command: Command = CONFIRM
         might = f"; {', or '.join(helps)}, might" if len(helps) > 1 else f"; {helps[0]} might" if helps else ""
         return f"even {units} would not be enough to settle this difference{might}"
     labels = [repeats.only] if repeats.only else [comparison.ours, comparison.rival]
-    if repeats.unit == "seed" or repeats.other:
+    if repeats.needed == "seed":
         more = seeds.flags(labels, repeats.enough, command)
     else:  # not fewer than any method has
         at_hand = (count for count, kind in zip(repeats.counts, repeats.kinds, strict=True) if kind == "search")
         more = command.more["search"].format(count=max(repeats.enough, *at_hand))
     are = "is" if repeats.counts == (1, 1) else "are"
-    units = f"{repeats.enough} seeds of {repeats.other}" if repeats.other else f"{repeats.enough} of {repeats.only or 'each'}"
-    needed = f"a difference as large as this one needs about {units} ({more})"
+    units = f" {UNITS[repeats.needed]}" if repeats.needed != repeats.unit else ""
+    needed = f"a difference as large as this one needs about {repeats.enough}{units} of {repeats.only or 'each'} ({more})"
     return f"{repeats.said()} {are} too few: {needed}"

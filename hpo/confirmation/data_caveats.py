@@ -8,7 +8,7 @@ from pydantic import JsonValue
 
 from hpo.confirmation.caveats import Caveat, CaveatKind
 from hpo.study.plan import MIN_TEST_USERS
-from hpo.study.verdict_users import MUCH_TIED
+from hpo.study.verdict_users import is_much_tied
 from hpo.study.workspace import Workspace
 from trainers import Interactions
 from trainers.data.facts import DataFacts, TestFacts
@@ -57,7 +57,7 @@ def _dropped_from_test(study: str, about: TestFacts) -> Iterator[Caveat]:
 
 
 def _tied(study: str, split: str, tied: int, users: int) -> Iterator[Caveat]:
-    if tied > MUCH_TIED * users:
+    if is_much_tied(tied, users):
         yield Caveat(kind=CaveatKind.TIED_TIMES, subject=study, facts={"split": split, "tied": tied, "users": users})
 
 

@@ -30,8 +30,7 @@ def headline(comparison: Comparison, repeats: Repeats | None = None) -> str:
         why = undecided_since(comparison)
         needed = ""
         if repeats and repeats.enough:
-            units = UNITS["seed"] if repeats.other else repeats.units
-            found = f"about {repeats.enough} {units} of {repeats.only or 'each'}"
+            found = f"about {repeats.enough} {UNITS[repeats.needed]} of {repeats.only or 'each'}"
             needed = f"; if they vary as these do, {found} would show a difference of this size"
         return f"{ours} is not distinguishable from {rival}{number}: {figures}{why}{needed}"
     return f"{ours} is {word} than {rival}: {figures}"

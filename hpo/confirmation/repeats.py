@@ -55,6 +55,11 @@ class Repeats:
         """The unit in the plural."""
         return UNITS[self.unit]
 
+    @property
+    def needed(self) -> str:
+        """What `enough` counts: `seed` or `search`."""
+        return "seed" if self.other else self.unit
+
     def said(self) -> str:
         """Such as `3 seeds`; `3 and 2 seeds` or `3 searches and 2 seeds` where the two methods differ."""
         first, second = self.counts

@@ -87,12 +87,13 @@ class BaselineRuns:
         """
         data, final = (seen.checksum, validation.checksum), self._final_items(name, seen.n_items)
         tried = self._to_try(name, count, seen.n_items)
-        if final is not None and count == 1:
+        on_more_items = final not in (None, settings_of(tried[0]).get("max_items"))
+        if on_more_items and count == 1:
             whole = _with(tried[0], {"max_items": final})
             return TunedBaseline(name, data, self._evaluations([whole], name, seen, validation, threads=cpus()))
         evaluations = self._evaluations(tried, name, seen, validation)
         tuned = TunedBaseline(name, data, evaluations)
-        for best in tuned.ranked if final not in (None, evaluations[0].settings.get("max_items")) else []:
+        for best in tuned.ranked if on_more_items else []:
             whole = _with(tried[0], {**best.settings, "max_items": final})
             (found,) = self._evaluations([whole], f"{name} on all items", seen, validation, threads=cpus())
             if found.value is not None:
