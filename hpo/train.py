@@ -27,8 +27,9 @@ from hpo.reporting.export import REMEDY, ExportedConfig, ExportedData
 from hpo.runtime.signals import Stopper
 from hpo.study.names import BEST, TRAIN_FOLDER, WINNER
 from hpo.study.objective import DEFAULT_OBJECTIVE, measured
-from trainers import Dataset, Interactions, TrainConfig, load_dataset
+from trainers import Dataset, TrainConfig, load_dataset
 from trainers.checkpoints import CheckpointFile, training_key
+from trainers.data import Split
 from trainers.data.datasets import load_all
 from trainers.data.options import DataOptions, ValidationSplit
 from trainers.engines import choose_engine, make_engine
@@ -161,8 +162,9 @@ def _train(arguments: argparse.Namespace) -> int:
     for sentence in dataset.facts.said():
         say(console, f"{dataset.name}: {sentence}")
     how = _validation(arguments.validation) or (file.data.validation if file.data and same_name else None)
-    seen, validation, how = _split(dataset, how, arguments.with_validation)
-    say(console, _trained_on(dataset, seen, validation, how))
+    parts, how = _split(dataset, how, arguments.with_validation)
+    say(console, _trained_on(dataset, parts, how))
+    seen, validation = (dataset.train, None) if parts is None else (parts.seen, parts.held_out)
     if arguments.save is not None:
         _check_saving(arguments.save)
     metrics = measured(file.objective)
@@ -210,24 +212,26 @@ def _checkpoint(arguments: argparse.Namespace, key: dict[str, Any]) -> Checkpoin
     return CheckpointFile(path, key, "the training", every=arguments.checkpoint_every)
 
 
-def _split(
-    dataset: Dataset, how: ValidationSplit | None, with_validation: bool
-) -> tuple[Interactions, Interactions | None, ValidationSplit | None]:
-    """The training pairs, the validation pairs, and the split; the last two are None if nothing is held out."""
+def _split(dataset: Dataset, how: ValidationSplit | None, with_validation: bool) -> tuple[Split | None, ValidationSplit | None]:
+    """Training and validation pairs, and how they were split; both None if nothing is held out."""
     if dataset.whole_of or with_validation:
-        return dataset.train, None, None
+        return None, None
     how = how or dataset.default_validation()
-    parts = dataset.hold_out(how)
-    return parts.seen, parts.held_out, how
+    return dataset.hold_out(how), how
 
 
-def _trained_on(dataset: Dataset, seen: Interactions, validation: Interactions | None, how: ValidationSplit | None) -> str:
+def _trained_on(dataset: Dataset, parts: Split | None, how: ValidationSplit | None) -> str:
     """A sentence on the pairs of the training."""
     if dataset.whole_of:
-        return f"training on all {len(seen):,} interactions, test pairs included: nothing can be measured"
-    if validation is None or how is None:
-        return f"training on {len(seen):,} interactions, validation pairs included and test pairs left out: nothing is measured"
-    return f"training on {len(seen):,} interactions; left out for validation: {len(validation):,} ({how.said()})"
+        return f"training on all {len(dataset.train):,} interactions, test pairs included: nothing can be measured"
+    if parts is None or how is None:
+        return (
+            f"training on {len(dataset.train):,} interactions, validation pairs included and test pairs left out: nothing is "
+            "measured"
+        )
+    dropped = f", and {parts.unknown:,} dropped whose user or item is in no training pair" if parts.unknown else ""
+    left_out = f"left out for validation: {len(parts.held_out):,} ({how.said()})"
+    return f"training on {len(parts.seen):,} interactions; {left_out}{dropped}"
 
 
 def _validation(text: str | None) -> ValidationSplit | None:

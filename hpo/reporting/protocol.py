@@ -93,7 +93,10 @@ def _dropped(data: DataCounts) -> list[str]:
     if about.tied:
         lines.append(f"Test: {tied_times('test', about.tied, about.users)}.")
     if data.validation_unknown:
-        lines.append(f"Validation: {data.validation_unknown:,} pairs dropped whose user or item is not known before.")
+        lines.append(
+            f"Validation: {data.validation_unknown:,} of {data.validation + data.validation_unknown:,} pairs dropped whose "
+            "user or item is in no training pair."
+        )
     if data.validation_tied:
         lines.append(f"Validation: {tied_times('validation', data.validation_tied, data.validation_users)}.")
     return lines

@@ -18,7 +18,7 @@ FROZEN = SETTINGS | {"frozen": True}
 
 # The version of the rule for the number of users that a trial is evaluated on before its last epoch. It is part of a study's
 # definition: raise it with every change of the rule's result.
-SAMPLE_RULE = 1
+SAMPLE_RULE = 2
 FEWEST_USERS = 1000  # in a sample, or all users if there are fewer
 SHARE = 0.25  # an evaluation may cost at most this share of the training between two evaluations
 # Evaluation computes scores this many times faster than training. MML on Yelp2018, numba, two cores: 31,668 users x 38,048
@@ -189,7 +189,7 @@ class SearchPlan(BaseModel):
         looks = self.evaluate_at
         return {"first": looks.start, "interval": looks.step, "sample": SAMPLE_RULE} if looks else {}
 
-    def sample_size(self, n_users: int, n_items: int, n_pairs: int, negatives: int) -> int:
+    def sample_size(self, n_users: int, n_items: int, n_pairs: int, compared: int) -> int:
         """The number of validation users that a trial is evaluated on before its last epoch.
 
         It depends on counts only, so it is the same on every machine.
@@ -197,12 +197,12 @@ class SearchPlan(BaseModel):
         Args:
             n_users: users with held-out pairs.
             n_pairs: training pairs in an epoch.
-            negatives: negatives per pair.
+            compared: vectors that each pair is compared with besides its own, see `Negatives.compared_per_row`.
         """
         if not self.evaluate_at:
             return n_users
         epochs = min(self.evaluate_at.start, self.evaluate_at.step)
-        affordable = int(SHARE * CHEAPER * epochs * n_pairs * (negatives + 1)) // n_items
+        affordable = int(SHARE * CHEAPER * epochs * n_pairs * (compared + 1)) // n_items
         return min(n_users, max(FEWEST_USERS, affordable))
 
     def never_prunes(self, starts: int) -> str:

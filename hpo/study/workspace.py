@@ -192,8 +192,8 @@ class Workspace:
         They depend on the fixed settings of the file only, so they are the same for all trials, and in wider ranges.
         """
         (seen, validation), fixed = self.split, self.spec.fixed
-        negatives = fixed.negatives.per_row(fixed.batch_size)
-        size = self.spec.search.sample_size(validation.n_users_with_pairs, seen.n_items, len(seen), negatives)
+        compared = fixed.negatives.compared_per_row(fixed.batch_size)
+        size = self.spec.search.sample_size(validation.n_users_with_pairs, seen.n_items, len(seen), compared)
         return of_some_users(validation, size, self.validation.seed)
 
     def definition(self, spec: StudySpec | None = None) -> Definition:

@@ -301,6 +301,7 @@ def test_negatives_are_ignored_by_a_loss_that_needs_none(given: dict[str, Any]) 
     config = TrainConfig.from_dict({"loss": {"name": "directau", "gamma": 1.0}, **given})
     assert config.to_dict()["negatives"] == {"name": "none"}
     assert config.negatives.per_row(config.batch_size) == 0
+    assert config.negatives.compared_per_row(config.batch_size) == config.batch_size - 1, "the other rows of its batch"
     assert TrainConfig.from_dict(config.to_dict()) == config
 
 

@@ -20,7 +20,7 @@ from trainers.data.prepare import Prepared, TestData, adopt, prepare, together
 from trainers.data.readers import RawInteractions, read_interactions
 from trainers.data.readers.binary import arrays_of, read_saved, saved
 from trainers.data.sources import DEMO, Files, check_public, find_files
-from trainers.data.splits import Split, split
+from trainers.data.splits import Split, known_only, split
 from trainers.errors import InputError
 from trainers.files import write_bytes
 from trainers.text import shown
@@ -151,12 +151,20 @@ class Dataset:
     def hold_out(self, how: ValidationSplit | None = None) -> Split:
         """Split the training data into training and validation pairs.
 
+        As in the test split, validation pairs whose user or item has no training pair are dropped.
+
         Raises:
-            InputError: see `trainers.data.splits.split`; `file` without a valid file.
+            InputError: see `trainers.data.splits.split`; `file` without a valid file; no validation pair is left.
         """
         how = how or self.default_validation()
         if how.name != "file":
-            return split(self.train, how.name, how.fraction, how.seed)
+            parts = known_only(split(self.train, how.name, how.fraction, how.seed))
+            if not len(parts.held_out):
+                raise InputError(
+                    f"{self.name}: validation pairs must have items with training pairs, got none among {parts.unknown:,}; use "
+                    "more data, or another split"
+                )
+            return parts
         if self.valid is None:
             raise InputError(
                 f"validation 'file' needs a file valid.* next to train and test, and {self.name} has none; add one, or use "
@@ -299,13 +307,12 @@ def _by_file(train: Interactions, valid: Interactions, name: str) -> Split:
             f"{name}: the valid file must have pairs that are not in the train file, got none; correct it, or use another "
             "validation than 'file'"
         )
-    seen = train.where(~valid.contains(train.users, train.items))
-    known = seen.knows(valid.users, valid.items)
-    if not known.any():
+    parts = known_only(Split(train.where(~valid.contains(train.users, train.items)), valid))
+    if not len(parts.held_out):
         raise InputError(
             f"{name}: pairs of the valid file must have users and items of the train file, got none; use the same ids in both"
         )
-    return Split(seen, valid.where(known), unknown=int((~known).sum()))
+    return parts
 
 
 def _say_what_is_dropped(where: str, facts: TestFacts) -> None:

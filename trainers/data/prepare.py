@@ -16,7 +16,7 @@ from trainers.data.options import DataOptions, TestSplit
 from trainers.data.readers import RawInteractions
 from trainers.data.readers.meaning import is_rating
 from trainers.data.readers.raw import IdColumn, as_text
-from trainers.data.splits import split
+from trainers.data.splits import known_only, split
 from trainers.errors import InputError
 
 
@@ -175,16 +175,14 @@ def adopt(
 
 def _with_test(where: str, content: Prepared, how: TestSplit) -> Prepared:
     try:
-        parts = split(content.train, how.name, how.fraction, how.seed)
+        parts = known_only(split(content.train, how.name, how.fraction, how.seed))
     except InputError as error:
         raise InputError(f"{where}: no test split can be made: {error}") from None
-    seen, held_out = parts.seen, parts.held_out
-    known = seen.knows(held_out.users, held_out.items)  # of a rare item all pairs may be held out
-    pairs = held_out.where(known)
+    seen, pairs = parts.seen, parts.held_out
     both = TestFacts(
-        pairs=len(held_out) + parts.unknown,
+        pairs=len(pairs) + parts.unknown,
         users=int((content.train.per_user > seen.per_user).sum()),
-        unknown=int((~known).sum()) + parts.unknown,
+        unknown=parts.unknown,
         kept_users=pairs.n_users_with_pairs,
         moment=parts.moment,
         tied=parts.tied,

@@ -36,7 +36,7 @@ class Split:
     Attributes:
         seen: the first part, to train on.
         held_out: the second part, to measure on.
-        unknown: number of pairs dropped because their user or item is not in `seen`; 0 unless split by `time`.
+        unknown: number of pairs dropped because their user or item is not in `seen`, see `known_only`.
         moment: start of `held_out` in the unit of the data's times; None unless split by `time`.
         tied: number of users whose first held-out pair has the time of their last seen one, so that the order of the lines
             decided; 0 unless split by `last` or `leave_one_out`, and without times.
@@ -96,6 +96,12 @@ def split(train: Interactions, how: How = "random", fraction: float = 0.1, seed:
     )
     parts = _first_of(train, rank, wanted)
     return parts if how == "random" else replace(parts, tied=_tied(parts))
+
+
+def known_only(parts: Split) -> Split:
+    """Drop the held-out pairs whose user or item is not in `seen`, and count them: no model can rank such items."""
+    known = parts.seen.knows(parts.held_out.users, parts.held_out.items)
+    return replace(parts, held_out=parts.held_out.where(known), unknown=parts.unknown + int((~known).sum()))
 
 
 def hold_out_counts(train: Interactions, counts: NDArray[np.int64], seed: int = SEED) -> tuple[Interactions, Interactions]:

@@ -134,3 +134,7 @@ class Negatives(ABC):
     def per_row(self, batch_size: int) -> int:
         """The number of negatives of each row of a batch."""
         return self.count
+
+    def compared_per_row(self, batch_size: int) -> int:
+        """The number of vectors that each row of a batch is compared with, besides its positive: its negatives."""
+        return self.per_row(batch_size)

@@ -173,6 +173,9 @@ class NoNegatives(Negatives):
     def per_row(self, batch_size: int) -> int:
         return 0
 
+    def compared_per_row(self, batch_size: int) -> int:
+        return batch_size - 1  # half of them users and half of them items, see trainers.losses.uniformity
+
 
 class NoSampler(Sampler):
     def draw(self, step: Step) -> NDArray[np.int64]:

@@ -6,7 +6,7 @@ import pytest
 
 from hpo.study.plan import PrunerSpec, SearchPlan
 
-YELP = {"n_users": 31_668, "n_items": 38_048, "n_pairs": 1_100_000, "negatives": 100}
+YELP = {"n_users": 31_668, "n_items": 38_048, "n_pairs": 1_100_000, "compared": 100}
 
 
 def plan(epochs: int = 30, **pruner: object) -> SearchPlan:
@@ -32,7 +32,7 @@ def test_an_evaluation_costs_a_quarter_of_the_training_before_it(pruner: dict[st
 
 
 def test_the_identity_of_a_study_has_its_evaluations():
-    assert plan().evaluation == {"first": 9, "interval": 4, "sample": 1}
+    assert plan().evaluation == {"first": 9, "interval": 4, "sample": 2}
     assert [PrunerSpec().warmup(epochs) for epochs in (1, 10, 20, 30)] == [1, 3, 6, 9], "30 % of a trial"
-    assert plan(n_warmup_steps=0).evaluation == {"first": 4, "interval": 4, "sample": 1}
+    assert plan(n_warmup_steps=0).evaluation == {"first": 4, "interval": 4, "sample": 2}
     assert plan(name="none").evaluation == plan(n_warmup_steps=30).evaluation == {}, "only the last epoch"

@@ -18,6 +18,7 @@ import pytest
 from trainers import InputError, Interactions, load_dataset, load_test
 from trainers.data import datasets
 from trainers.data.datasets import load_all, read_test
+from trainers.data.options import ValidationSplit
 from trainers.data.public import PUBLIC
 
 Pairs = set[tuple[object, object]]
@@ -431,7 +432,7 @@ class TestDefaultValidation:
         assert load_dataset(name, ordered=True).default_validation().name == "last"
 
     def test_a_test_split_at_one_moment_has_validation_at_one_moment(self, tmp_path: Path) -> None:
-        rows = "".join(f"{user},{item},{10 * item + user}\n" for user in range(3) for item in range(6))
+        rows = "".join(f"{user},{(item + user) % 6},{10 * item + user}\n" for user in range(3) for item in range(6))
         name = str(folder(tmp_path / "own", pairs_csv="user,item,time\n" + rows) / "pairs.csv")
         dataset = load_dataset(name, test={"name": "time"})
         assert dataset.default_validation().name == "time"
@@ -444,6 +445,31 @@ class TestDefaultValidation:
     def test_a_test_file_of_data_declared_ordered(self, tmp_path: Path) -> None:
         name = str(folder(tmp_path / "own", train_txt="0 3 1 2\n1 5 0 4 2\n", test_txt="0 5\n"))
         assert load_dataset(name, ordered=True).default_validation().name == "last"
+
+
+class TestValidation:
+    def test_last_pairs_of_items_without_a_training_pair_are_dropped_and_counted(self, tmp_path: Path) -> None:
+        """The last items of the users are 3, 2 and 8. Item 8 has no other pair."""
+        name = str(folder(tmp_path / "own", train_txt="0 1 2 3\n1 3 1 2\n2 1 3 8\n", test_txt="0 8\n"))
+        dataset = load_dataset(name, ordered=True, format="lines")
+        parts = dataset.hold_out(ValidationSplit(name="last"))
+        items = dataset.item_ids[parts.held_out.items]
+        assert list(zip(parts.held_out.users.tolist(), items.tolist(), strict=True)) == [(0, 3), (1, 2)]
+        assert parts.unknown == 1
+        assert len(parts.seen) == 6
+
+    def test_random_pairs_of_items_without_a_training_pair_are_dropped(self, tmp_path: Path) -> None:
+        """Each user has an item of their own and two that all have: what is held out of the first kind is dropped."""
+        lines = "".join(f"{user} 0 1 {user + 2}\n" for user in range(60))
+        dataset = load_dataset(str(folder(tmp_path / "own", train_txt=lines, test_txt="0 5\n")), format="lines")
+        parts = dataset.hold_out(ValidationSplit(name="random"))
+        assert set(dataset.item_ids[parts.held_out.items]) == {0, 1}
+        assert 0 < parts.unknown == 60 - len(parts.held_out)
+
+    def test_data_whose_validation_items_all_lack_training_pairs_are_refused(self, tmp_path: Path) -> None:
+        name = str(folder(tmp_path / "own", train_txt="0 1 2\n1 1 3\n", test_txt="0 3\n"))
+        dataset = load_dataset(name, ordered=True, format="lines")
+        refused(dataset.hold_out, "validation pairs must have items with training pairs, got none among 2; use more data")
 
 
 class TestMessages:
