@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.console import Console
 
 from hpo.cli.console import say, table
-from hpo.cli.entry import entry
+from hpo.cli.entry import Parser, entry
 from hpo.cli.flags import OUTPUT, path, place
 from hpo.comparison.arguments import read_methods
 from hpo.comparison.columns import canonical
@@ -37,7 +37,7 @@ example: python -m hpo.compare A=a_1.csv,a_2.csv B=b_1.csv,b_2.csv --objective n
 
 def main(argv: list[str] | None = None) -> int:
     """Compare methods by their figures for each user and seed; a verdict is given if users and seeds agree."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m hpo.compare",
         description=main.__doc__,
         epilog=EPILOG,

@@ -16,7 +16,7 @@ from rich.console import Console
 
 from hpo.cli.console import say, table
 from hpo.cli.context import existing_workspace, location_flags, shown_storage, sound_spec, stored_name
-from hpo.cli.entry import entry
+from hpo.cli.entry import Parser, entry
 from hpo.cli.flags import add_data_argument, add_location_arguments, path
 from hpo.reporting.removal import what_goes_with
 from hpo.runtime.text import counted
@@ -44,7 +44,7 @@ STUDY_COLUMNS = ["study", "dataset", "space", "objective"]
 def main(argv: list[str] | None = None) -> int:
     """List, show, draft or delete studies, write the split of their data, or repair the journal that holds them."""
     example = "example: python -m hpo.studies"
-    parser = argparse.ArgumentParser(prog="python -m hpo.studies", description=main.__doc__, epilog=f"{example} list")
+    parser = Parser(prog="python -m hpo.studies", description=main.__doc__, epilog=f"{example} list")
     commands = parser.add_subparsers(dest="command", required=True)
     listing = commands.add_parser(
         "list", help="list your studies, and the shipped ones that have not run", epilog=f"{example} list --output runs"

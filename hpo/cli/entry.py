@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Sequence
+from typing import NoReturn
 
 from optuna.exceptions import StorageInternalError
 
@@ -15,10 +16,17 @@ from hpo.storage.address import has_password, storage_url
 from trainers.errors import InputError, OutOfMemory, TrainingDiverged, unknown
 
 
-def command_parser(name: str, description: str | None, example: str) -> argparse.ArgumentParser:
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line, like those of the program. argparse would print the usage before them."""
+
+    def error(self, message: str) -> NoReturn:
+        raise InputError(f"{message}; see {self.prog} --help")
+
+
+def command_parser(name: str, description: str | None, example: str) -> Parser:
     """The parser of `python -m hpo.NAME`, with an example of its arguments below its help."""
     program = f"python -m hpo.{name}"
-    return argparse.ArgumentParser(prog=program, description=description, epilog=f"example: {program} {example}")
+    return Parser(prog=program, description=description, epilog=f"example: {program} {example}")
 
 
 def entry(
@@ -38,7 +46,7 @@ def entry(
     set_up_output()
     try:
         return command(_parsed(parser, argv, trains))
-    except SystemExit as error:  # argparse has printed its message
+    except SystemExit as error:  # after --help
         return error.code if isinstance(error.code, int) else FAILED
     except InputError as error:
         say_error(error)

@@ -117,6 +117,26 @@ def test_a_misspelt_flag_is_named(arguments: list[str], message: str, fails: Cal
     assert fails(run.main(arguments)) == message
 
 
+@pytest.mark.parametrize(
+    ("main", "arguments", "message"),
+    [
+        (run.main, ["--study", "x", "--trials", "abc"], "argument --trials: must be a whole number of at least 1, got 'abc'"),
+        (run.main, [], "the following arguments are required: --study"),
+        (train.main, [], "the following arguments are required: CONFIG.yaml"),
+        (studies.main, ["delete"], "the following arguments are required: NAME"),
+        (compare.main, [], "the following arguments are required: METHOD"),
+    ],
+)
+def test_errors_in_the_arguments_are_one_line(
+    main: Callable[[list[str]], int], arguments: list[str], message: str, fails: Callable[[int], str]
+):
+    """argparse prints the usage, up to 20 lines, before them."""
+    shown = fails(main(arguments))
+    assert shown.startswith(f"error: {message}; see python -m {main.__module__}")
+    assert shown.endswith(" --help\n")
+    assert shown.count("\n") == 1
+
+
 def test_flags_of_subcommands_and_their_beginnings_are_known(fails: Callable[[int], str]):
     assert fails(studies.main(["delete", "mine", "--yess"])).startswith("error: unknown flag '--yess'; did you mean '--yes'?")
     assert run.main(["--study", "demo_mml", "--tria", "1", "--dry"]) == 0
