@@ -13,6 +13,13 @@ from trainers.files import write_text
 from trainers.recommender import Recommender
 from trainers.text import visible
 
+TRAINED = {
+    (False, False): "the model was trained without the validation pairs; to compare with another library, train with "
+    "--with-validation",
+    (True, False): "the model was trained on all training pairs, those of validation included",
+    (True, True): "the model was trained on the test pairs, too: do not measure these lists",
+}
+
 
 def main(argv: list[str] | None = None) -> int:
     """Write the best unseen items of users as CSV: user, item, rank, score."""
@@ -28,13 +35,16 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _recommend(arguments: argparse.Namespace) -> int:
-    lists = Recommender.load(arguments.vectors).recommend(_users(arguments), arguments.k)
+    model = Recommender.load(arguments.vectors)
+    lists = model.recommend(_users(arguments), arguments.k)
     text = lists.to_csv(index=False, float_format="%.6f")
     if arguments.output is None:
         _print(text)
         return 0
     write_text(arguments.output, text)
     print(visible(f"wrote {arguments.output}: {len(lists):,} recommendations for {lists['user'].nunique():,} users"))
+    if model.knows_validation is not None:
+        print(TRAINED[model.knows_validation, model.knows_test])
     return 0
 
 

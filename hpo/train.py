@@ -172,7 +172,7 @@ def _train(arguments: argparse.Namespace) -> int:
         at, stops = every(arguments.evaluate_every or EVALUATE_EVERY), stopper.should_stop
         engine = make_engine(choice, seen, validation, at, should_stop=stops, metrics=metrics)
         run = Run(engine, config, checkpoint=_checkpoint(arguments, training_key(config, seen, validation, choice)))
-        _train_and_save(run, metrics, dataset, not arguments.with_validation, arguments.save, console)
+        _train_and_save(run, metrics, dataset, arguments.with_validation, arguments.save, console)
     same_data = file.data and (dataset.checksum, how) == (file.data.checksum, file.data.validation)
     if file.exported and same_data and validation is not None and config == file.config:
         say(console, f"exported: validation {_shown(file.exported, metrics)}")
@@ -193,7 +193,7 @@ def _check_flags(arguments: argparse.Namespace) -> None:
 
 
 def _train_and_save(
-    run: Run, metrics: Sequence[str], dataset: Dataset, without_disliked: bool, path: Path | None, console: Console
+    run: Run, metrics: Sequence[str], dataset: Dataset, with_validation: bool, path: Path | None, console: Console
 ) -> None:
     """Train and print each epoch. The model is saved before the checkpoint is deleted."""
     epochs = run.config.epochs
@@ -201,7 +201,11 @@ def _train_and_save(
         shown = "" if result.metrics is None else f", validation {_shown(result.metrics, metrics)}"
         say(console, f"epoch {result.epoch}/{epochs}: loss {result.loss:.4f}{shown}")
         if result.epoch == epochs and path is not None:
-            Recommender.of(dataset, *run.vectors(), without_disliked=without_disliked).save(path)
+            # a model for comparisons recommends disliked items, too, as the test stage does
+            made = Recommender.of(
+                dataset, *run.vectors(), without_disliked=not with_validation, knows_validation=with_validation
+            )
+            made.save(path)
 
 
 def _checkpoint(arguments: argparse.Namespace, key: dict[str, Any]) -> CheckpointFile:

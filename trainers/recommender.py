@@ -39,6 +39,7 @@ class Recommender:
         seen: pairs that are not recommended: all training data, including validation pairs, and, unless `without_disliked` was
             false, pairs with a low rating.
         data: checksum of the training data of its dataset.
+        knows_validation: whether it was trained on all training pairs, those of validation included; None if unknown.
         knows_test: whether it was trained on the test pairs, too.
     """
 
@@ -48,16 +49,25 @@ class Recommender:
     item_ids: RawIds
     seen: Interactions
     data: str
+    knows_validation: bool | None = None
     knows_test: bool = False
 
     @classmethod
-    def of(cls, dataset: Dataset, users: NDArray[Any], items: NDArray[Any], without_disliked: bool = True) -> Recommender:
+    def of(
+        cls,
+        dataset: Dataset,
+        users: NDArray[Any],
+        items: NDArray[Any],
+        without_disliked: bool = True,
+        knows_validation: bool | None = None,
+    ) -> Recommender:
         """A model of a dataset.
 
         Args:
             users, items: a result of `Run.vectors()`, trained on `dataset.train` or a part of it.
             without_disliked: whether lists leave out pairs that were dropped because of a low rating, too. A measurement on the
                 test split does not, since some of these ratings may be later than the training data.
+            knows_validation: whether they were trained on the whole of `dataset.train`; None if unknown.
 
         Raises:
             InputError: vectors that do not fit the dataset, or are not finite.
@@ -67,7 +77,9 @@ class Recommender:
         seen = dataset.train if disliked is None else dataset.train.union(disliked)
         vectors = users.astype(np.float32), items.astype(np.float32)
         ids = dataset.user_ids, dataset.item_ids
-        return cls(*vectors, *ids, seen, dataset.whole_of or dataset.checksum, bool(dataset.whole_of))
+        if dataset.whole_of:
+            return cls(*vectors, *ids, seen, dataset.whole_of, knows_validation=True, knows_test=True)
+        return cls(*vectors, *ids, seen, dataset.checksum, knows_validation)
 
     def recommend(self, users: Sequence[object] | RawIds | None = None, k: int = 20) -> pd.DataFrame:
         """The k best unseen items of users.
@@ -128,7 +140,7 @@ class Recommender:
             "item_ids": _plain(self.item_ids),
             "seen_indptr": self.seen.indptr,
             "seen_items": self.seen.items,
-            "facts": np.array([str(FORMAT), self.data, str(self.knows_test)]),
+            "facts": np.array([str(FORMAT), self.data, str(self.knows_validation), str(self.knows_test)]),
         }
         try:
             self._of_arrays(arrays)
@@ -159,9 +171,9 @@ class Recommender:
     @classmethod
     def _of_arrays(cls, arrays: dict[str, NDArray[Any]]) -> Recommender:
         """The model in the arrays of a file; raises ValueError if they are not a model."""
-        if set(arrays) != ARRAYS or arrays["facts"].shape != (3,):
+        if set(arrays) != ARRAYS or arrays["facts"].shape != (4,):
             raise ValueError("it does not hold the arrays of a model")
-        format_, data, knows_test = map(str, arrays["facts"].tolist())
+        format_, data, knows_validation, knows_test = map(str, arrays["facts"].tolist())
         if format_ != str(FORMAT):
             raise ValueError(f"this version reads format {FORMAT}, got {shown(format_)}; train and save it again")
         ids, kinds = (
@@ -182,7 +194,10 @@ class Recommender:
         users = np.repeat(np.arange(sizes[0]), np.diff(indptr))
         seen = Interactions.from_pairs(users, arrays["seen_items"], *sizes)
         check_vectors(arrays["users"], arrays["items"], seen)
-        return cls(arrays["users"], arrays["items"], *ids, seen, data, knows_test == str(True))
+        knows = {"True": True, "False": False}
+        return cls(
+            arrays["users"], arrays["items"], *ids, seen, data, knows.get(knows_validation), knows.get(knows_test, False)
+        )
 
     def _rows(self, users: Sequence[object] | RawIds) -> NDArray[np.int64]:
         index = {str(user): row for row, user in enumerate(self.user_ids.tolist())}

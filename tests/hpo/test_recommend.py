@@ -65,6 +65,23 @@ def test_lists_of_users_have_their_best_unseen_items(
     assert len(capsys.readouterr().out.splitlines()) == 49, "a header and a line for each user"
 
 
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        ((), "the model was trained without the validation pairs; to compare with another library, train with --with-valida"),
+        (("--with-validation",), "the model was trained on all training pairs, those of validation included"),
+        (("--all-data",), "the model was trained on the test pairs, too: do not measure these lists"),
+    ],
+)
+def test_the_pairs_that_a_model_was_trained_on_are_said(
+    place: Place, trained: Callable[..., Path], capsys: pytest.CaptureFixture[str], flags: tuple[str, ...], said: str
+) -> None:
+    path = trained(*flags)
+    capsys.readouterr()
+    assert recommend.main([str(path), "--output", str(place.root / "top.csv")]) == 0
+    assert capsys.readouterr().out.splitlines()[1].startswith(said)
+
+
 def test_users_may_come_from_a_file(place: Place, trained: Callable[..., Path], capsys: pytest.CaptureFixture[str]) -> None:
     path = trained()
     (place.root / "users.txt").write_text("4\n\n 2 \n", encoding="utf-8-sig")  # as Excel saves it

@@ -110,7 +110,16 @@ def test_a_model_that_was_trained_on_the_test_pairs_is_not_measured(tmp_path: Pa
     with pytest.raises(InputError, match=r"so it has no test split"):
         read_test(whole)
     model.save(tmp_path / "model.npz")
-    assert Recommender.load(tmp_path / "model.npz").knows_test
+    again = Recommender.load(tmp_path / "model.npz")
+    assert (again.knows_validation, again.knows_test) == (True, True)
+
+
+@pytest.mark.parametrize("knows", [True, False, None])
+def test_a_file_says_whether_its_model_was_trained_on_the_validation_pairs(tmp_path: Path, knows: bool | None) -> None:
+    dataset = made(tmp_path / "own")
+    vectors = np.ones((dataset.n_users, 1)), np.ones((dataset.n_items, 1))
+    Recommender.of(dataset, *vectors, knows_validation=knows).save(tmp_path / "model.npz")
+    assert Recommender.load(tmp_path / "model.npz").knows_validation is knows
 
 
 def test_other_data_are_refused(model: Recommender, tmp_path: Path) -> None:
