@@ -42,7 +42,7 @@ from hpo.search.job import Backend, SearchJob
 from hpo.search.processes import search_with_processes
 from hpo.storage.address import shared_by_processes, without_password
 from hpo.storage.open import open_storage
-from hpo.study.definition import differences
+from hpo.study.definition import differences, differences_said
 from hpo.study.owner import while_it_exists
 from hpo.study.plan import MAX_MEMORY
 from hpo.study.rivals import RENAME, RENAME_RIVAL, UNTUNED, check_league, rivals_of
@@ -305,7 +305,7 @@ def _as_its_file_says(work: Workspace, file: str) -> Workspace:
     asked = load_spec(file).override({"search": spec.search.model_dump()})
     if unlike := differences(work.definition(), replace(work, spec=asked).definition()):
         raise InputError(
-            f"{file} must define study {spec.name!r} as it was searched, and has changed ({'; '.join(map(str, unlike))}); "
+            f"{file} must define study {spec.name!r} as it was searched, and has changed ({differences_said(unlike)}); "
             f"restore the file, give the study by its name, --study {spec.name}, or search the changed file under another "
             "name, --study-name"
         )

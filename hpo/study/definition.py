@@ -35,6 +35,8 @@ SECONDS_FOR_DEFINITION = 5.0  # a process writes it right after it has created t
 
 REMEDY = "restore the storage from a copy, or delete the study"
 
+CHECKSUMS = ("checksum", "seen", "held_out")  # keys of a definition
+
 # Keys of a study file that may change between runs; all other keys belong to the definition.
 MAY_CHANGE = ("name", "rivals", "baselines", "confirm", "search.trials")
 
@@ -192,6 +194,16 @@ def differences(before: Stored, after: Stored, leaving_out: Sequence[str] = ()) 
     return [Difference(key, old.get(key), new.get(key)) for key in keys if old.get(key) != new.get(key)]
 
 
+def differences_said(found: Sequence[Difference]) -> str:
+    """The differences between two definitions in words. Checksums say nothing to a reader. They are left out if the keys of the
+    data differ, which explains them, and else are one phrase."""
+    told = [each for each in found if each.key not in CHECKSUMS]
+    said = [*map(str, told)]
+    if len(told) < len(found) and not {each.key.partition(".")[0] for each in told} & {"dataset", "data", "validation"}:
+        said.append("the training or validation pairs have changed")
+    return "; ".join(said)
+
+
 def only_engine_differs(found: Sequence[Difference]) -> bool:
     """Whether another engine is all that differs, with the version of its numbers."""
     return {"engine"} <= {each.key for each in found} <= {"engine", "numbers_version"}
@@ -252,8 +264,9 @@ def open_study(
             )
         check_code(stored, definition, f"study {name!r} exists, and", f"or {rename}, or {remove}")
         go_on = f"continue it with --engine {stored.engine}, or " if only_engine_differs(found) else ""
-        shown = "; ".join(map(str, found))
-        raise InputError(f"study {name!r} exists with another definition ({shown}); {go_on}{rename}, or {remove}")
+        raise InputError(
+            f"study {name!r} exists with another definition ({differences_said(found)}); {go_on}{rename}, or {remove}"
+        )
     return study
 
 

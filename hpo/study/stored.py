@@ -18,6 +18,7 @@ from hpo.study.definition import (
     StoredStudy,
     definition_of,
     differences,
+    differences_said,
     stored_definition,
 )
 from hpo.study.names import check_name
@@ -69,7 +70,9 @@ def stored_study(study: optuna.Study) -> StoredStudy:
     definition = stored_definition(study.study_name, study.user_attrs)
     now = definition_of(found.spec, definition.split_data, definition.engine)
     if unlike := differences(definition, now, leaving_out=("code", "numbers_version")):  # changes of code do not damage a study
-        raise InputError(f"{where} is damaged: {'; '.join(map(str, unlike))}; {REMEDY}")
+        raise InputError(
+            f"{where} is damaged, or another version of this program began it: {differences_said(unlike)}; {REMEDY}"
+        )
     if not isinstance(study.user_attrs.get(STUDY_ID), str):
         raise InputError(f"{where} is damaged: it has no {STUDY_ID}; {REMEDY}")
     if not _is_some_of(study.user_attrs.get(EVALUATED_ON)):

@@ -19,7 +19,7 @@ from hpo.study.attributes import (
     START_MARK,
     WORKER,
 )
-from hpo.study.definition import Definition, differences, only_engine_differs, stored_definition
+from hpo.study.definition import Definition, differences, differences_said, only_engine_differs, stored_definition
 from hpo.study.ends import best_at_ends
 from hpo.study.names import names_of_searches
 from hpo.study.spec import StudySpec
@@ -62,7 +62,7 @@ class Widened:
             remedy = f"give --engine {before.engine}" if only_engine_differs(found) else "restore what has changed"
             raise InputError(
                 f"{name} cannot go on with the trials of {source.study_name}, which has another definition "
-                f"({'; '.join(map(str, found))}); {remedy}, or search a new study"
+                f"({differences_said(found)}); {remedy}, or search a new study"
             )
 
     def change(self, storage: BaseStorage, spec: StudySpec) -> str:

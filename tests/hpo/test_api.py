@@ -207,7 +207,10 @@ def test_a_changed_table_is_refused(place: Place):
     of_train, of_test = table(), table()
     of_train.loc[0, "what"] = 38
     of_test.loc[11, "what"] = 38
-    for changed, words in ((of_train, "checksum: was "), (of_test, "holds the earlier table")):
+    for changed, words in (
+        (of_train, "validation pairs have changed"),
+        (of_test, "holds the earlier table"),
+    ):
         with pytest.raises(InputError, match=words) as refused:
             search(dataset=dataset(changed), name="mine", trials=2, output=place.output, progress=False, **SETTINGS)
         assert "another name with name=" in str(refused.value)

@@ -184,7 +184,11 @@ def test_trials_of_another_definition_are_not_copied():
     source = optuna.load_study(study_name="x", storage=storage)
     wide.check(storage, "x-wide", ours)
     for data, engine, words in (
-        (replace(now, checksum="another"), "numba", r"checksum: was 'another', now 'sum'\); restore what has changed"),
+        (
+            replace(now, checksum="another"),
+            "numba",
+            r"\(the training or validation pairs have changed\); restore what",
+        ),
         (now, "torch", r"engine: was 'torch', now 'numba'.*\); give --engine torch, or"),
     ):
         source.set_user_attr(DEFINITION, definition_of(spec, data, engine).to_dict())

@@ -25,6 +25,7 @@ from hpo.study.definition import (
     StoredStudy,
     definition_of,
     differences,
+    differences_said,
     name_metrics,
     open_study,
     order_differs,
@@ -93,6 +94,21 @@ def test_a_refused_definition_leaves_the_names_of_the_metrics(tmp_path: Path):
     with pytest.raises(InputError, match="exists with another definition"):
         open_study(storage, "x", definition_of(other, DATA, "numba"), *parts)
     assert study.metric_names == before == ["ndcg@20"]
+
+
+def test_checksums_are_left_out_where_another_key_explains_them():
+    """A lower min_rating changes three checksums, which would hide it."""
+    before = definition_of(SPEC_OF_DEMO, DATA, "numba")
+    pairs = replace(DATA, checksum="a", seen="b", held_out="c")
+    assert differences_said(differences(before, definition_of(SPEC_OF_DEMO, pairs, "numba"))) == (
+        "the training or validation pairs have changed"
+    )
+    rated = definition_of(SPEC_OF_DEMO, pairs, "numba").model_copy(update={"data": {"min_rating": 3.0}})
+    assert differences_said(differences(before, rated)) == "data.min_rating: was None, now 3.0"
+    other = definition_of(SPEC_OF_DEMO.override({"objective": "map@5"}), pairs, "numba")
+    assert differences_said(differences(before, other)) == (
+        "objective: was 'ndcg@20', now 'map@5'; the training or validation pairs have changed"
+    )
 
 
 def test_a_study_whose_creator_died_is_taken_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
