@@ -36,6 +36,7 @@ SECONDS_FOR_DEFINITION = 5.0  # a process writes it right after it has created t
 REMEDY = "restore the storage from a copy, or delete the study"
 
 CHECKSUMS = ("checksum", "seen", "held_out")  # keys of a definition
+OF_CODE = ("code", "numbers_version", "search.evaluation.sample")  # keys that change with the code, and not with a study file
 
 # Keys of a study file that may change between runs; all other keys belong to the definition.
 MAY_CHANGE = ("name", "rivals", "baselines", "confirm", "search.trials")
@@ -187,10 +188,14 @@ def _nested(keys: Sequence[str]) -> dict[str, Any]:
 
 def differences(before: Stored, after: Stored, leaving_out: Sequence[str] = ()) -> list[Difference]:
     """The differences between two definitions, or between two records of another kind. A version that was not recorded is no
-    difference."""
+    difference.
+
+    Args:
+        leaving_out: dotted keys, or the first parts of dotted keys.
+    """
     old, new = (dotted(definition.model_dump(mode="json")) for definition in (before, after))
     unknown = ["numbers_version"] if old.get("numbers_version") is None else []
-    keys = [key for key in sorted(old.keys() | new.keys()) if key.split(".")[0] not in (*leaving_out, *unknown)]
+    keys = [key for key in sorted(old.keys() | new.keys()) if not {key, key.split(".")[0]} & {*leaving_out, *unknown}]
     return [Difference(key, old.get(key), new.get(key)) for key in keys if old.get(key) != new.get(key)]
 
 

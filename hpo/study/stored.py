@@ -12,6 +12,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from hpo.study.attributes import FINISHED, NUMBERS, SAMPLED
 from hpo.study.definition import (
+    OF_CODE,
     REMEDY,
     SPEC,
     STUDY_ID,
@@ -69,7 +70,7 @@ def stored_study(study: optuna.Study) -> StoredStudy:
     found = StoredStudy.from_dict(study.user_attrs[SPEC], where, REMEDY)
     definition = stored_definition(study.study_name, study.user_attrs)
     now = definition_of(found.spec, definition.split_data, definition.engine)
-    if unlike := differences(definition, now, leaving_out=("code", "numbers_version")):  # changes of code do not damage a study
+    if unlike := differences(definition, now, leaving_out=OF_CODE):  # a change of the code does not damage a study
         raise InputError(
             f"{where} is damaged, or another version of this program began it: {differences_said(unlike)}; {REMEDY}"
         )

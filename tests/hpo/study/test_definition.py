@@ -12,7 +12,7 @@ from typing import Any
 import optuna
 import pytest
 
-from hpo import confirm, export
+from hpo import confirm, export, report
 from hpo.runtime.typed_files import Stored
 from hpo.storage.open import open_storage
 from hpo.study.definition import (
@@ -228,3 +228,19 @@ def test_a_study_is_not_continued_with_other_numbers(monkeypatch: pytest.MonkeyP
     monkeypatch.setitem(ENGINE_VERSIONS, "numba", 7)
     with pytest.raises(InputError, match=r"\(numbers_version: was 1, now 7\); give this one another name"):
         open_study(storage, "x", definition_of(SPEC_OF_DEMO, DATA, "numba"), *parts)
+
+
+@pytest.mark.confirmed
+@pytest.mark.parametrize("changed", ["the engine's numbers", "the rule of evaluation"])
+def test_a_study_of_an_earlier_version_is_still_read(
+    place: Place, monkeypatch: pytest.MonkeyPatch, fails: Callable[[int], str], changed: str
+):
+    """Its results remain. Only new trials are refused."""
+    if changed == "the engine's numbers":
+        for engine in ENGINE_VERSIONS:
+            monkeypatch.setitem(ENGINE_VERSIONS, engine, 7)
+    else:
+        monkeypatch.setattr("hpo.study.plan.SAMPLE_RULE", 7)
+    assert report.main(["--study", "tiny_mml", *place.where]) == 0
+    assert export.main(["--study", "tiny_mml", *place.where]) == 0
+    assert "exists with another definition" in fails(place.run("--trials", "9"))
