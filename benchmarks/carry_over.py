@@ -97,11 +97,11 @@ def configs(dataset: str) -> Iterator[TrainConfig]:
 def splits(dataset: Dataset) -> tuple[dict[str, Interactions], Interactions, Interactions]:
     """The validation splits by name, the pairs that none of them holds out, and all training data."""
     names = ["random"] + (["file"] if dataset.valid is not None else ["last"] if dataset.facts.ordered else [])
-    held = {how: dataset.hold_out(ValidationSplit(name=how)).held_out for how in names}
+    parts = {how: dataset.hold_out(ValidationSplit(name=how)) for how in names}
     left = np.ones(len(dataset.train), np.bool_)
-    for part in held.values():
-        left &= ~part.contains(dataset.train.users, dataset.train.items)
-    return held, dataset.train.where(left), dataset.train
+    for part in parts.values():
+        left &= part.seen.contains(dataset.train.users, dataset.train.items)
+    return {how: part.held_out for how, part in parts.items()}, dataset.train.where(left), dataset.train
 
 
 def runs_of(name: str, dataset: Dataset, output: Path) -> list[Run]:

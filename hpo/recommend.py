@@ -10,14 +10,14 @@ from hpo.cli.entry import command_parser, entry
 from hpo.cli.flags import path, positive
 from trainers.errors import InputError
 from trainers.files import write_text
-from trainers.recommender import Recommender
+from trainers.recommender import Recommender, TrainedOn
 from trainers.text import visible
 
-TRAINED = {
-    (False, False): "the model was trained without the validation pairs; to compare with another library, train with "
+TRAINED: dict[TrainedOn, str] = {
+    "without validation": "the model was trained without the validation pairs; to compare with another library, train with "
     "--with-validation",
-    (True, False): "the model was trained on all training pairs, those of validation included",
-    (True, True): "the model was trained on the test pairs, too: do not measure these lists",
+    "with validation": "the model was trained on all training pairs, those of validation included",
+    "with test": "the model was trained on the test pairs, too: do not measure these lists",
 }
 
 
@@ -37,14 +37,14 @@ def main(argv: list[str] | None = None) -> int:
 def _recommend(arguments: argparse.Namespace) -> int:
     model = Recommender.load(arguments.vectors)
     lists = model.recommend(_users(arguments), arguments.k)
+    if model.trained_on in TRAINED:
+        print(TRAINED[model.trained_on], file=sys.stderr)
     text = lists.to_csv(index=False, float_format="%.6f")
     if arguments.output is None:
         _print(text)
         return 0
     write_text(arguments.output, text)
     print(visible(f"wrote {arguments.output}: {len(lists):,} recommendations for {lists['user'].nunique():,} users"))
-    if model.knows_validation is not None:
-        print(TRAINED[model.knows_validation, model.knows_test])
     return 0
 
 

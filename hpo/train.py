@@ -32,6 +32,7 @@ from trainers.checkpoints import CheckpointFile, training_key
 from trainers.data import Split
 from trainers.data.datasets import load_all
 from trainers.data.options import DataOptions, ValidationSplit
+from trainers.data.splits import dropped_said
 from trainers.engines import choose_engine, make_engine
 from trainers.engines.protocol import every
 from trainers.engines.registry import AUTO
@@ -203,7 +204,7 @@ def _train_and_save(
         if result.epoch == epochs and path is not None:
             # a model for comparisons recommends disliked items, too, as the test stage does
             made = Recommender.of(
-                dataset, *run.vectors(), without_disliked=not with_validation, knows_validation=with_validation
+                dataset, *run.vectors(), not with_validation, "with validation" if with_validation else "without validation"
             )
             made.save(path)
 
@@ -233,7 +234,7 @@ def _trained_on(dataset: Dataset, parts: Split | None, how: ValidationSplit | No
             f"training on {len(dataset.train):,} interactions, validation pairs included and test pairs left out: nothing is "
             "measured"
         )
-    dropped = f", and {parts.unknown:,} dropped whose user or item is in no training pair" if parts.unknown else ""
+    dropped = f"; {said}" if (said := dropped_said(parts)) else ""
     left_out = f"left out for validation: {len(parts.held_out):,} ({how.said()})"
     return f"training on {len(parts.seen):,} interactions; {left_out}{dropped}"
 

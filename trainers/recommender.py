@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, cast, get_args
 
 import numpy as np
 import pandas as pd
@@ -22,7 +22,8 @@ from trainers.text import SHOWN, clipped, shown
 from trainers.validation import whole
 from trainers.vectors import check_vectors
 
-FORMAT = 1
+FORMAT = 2
+TrainedOn = Literal["unknown", "without validation", "with validation", "with test"]
 MOST_USERS = 5  # unknown users in a message
 ENDING = ".npz"
 ARRAYS = {"users", "items", "user_ids", "item_ids", "seen_indptr", "seen_items", "facts"}  # arrays of a file
@@ -39,8 +40,7 @@ class Recommender:
         seen: pairs that are not recommended: all training data, including validation pairs, and, unless `without_disliked` was
             false, pairs with a low rating.
         data: checksum of the training data of its dataset.
-        knows_validation: whether it was trained on all training pairs, those of validation included; None if unknown.
-        knows_test: whether it was trained on the test pairs, too.
+        trained_on: whether it was trained without the validation pairs, with them, or with the test pairs, too.
     """
 
     users: NDArray[np.float32]
@@ -49,8 +49,7 @@ class Recommender:
     item_ids: RawIds
     seen: Interactions
     data: str
-    knows_validation: bool | None = None
-    knows_test: bool = False
+    trained_on: TrainedOn = "unknown"
 
     @classmethod
     def of(
@@ -59,7 +58,7 @@ class Recommender:
         users: NDArray[Any],
         items: NDArray[Any],
         without_disliked: bool = True,
-        knows_validation: bool | None = None,
+        trained_on: TrainedOn = "unknown",
     ) -> Recommender:
         """A model of a dataset.
 
@@ -67,7 +66,8 @@ class Recommender:
             users, items: a result of `Run.vectors()`, trained on `dataset.train` or a part of it.
             without_disliked: whether lists leave out pairs that were dropped because of a low rating, too. A measurement on the
                 test split does not, since some of these ratings may be later than the training data.
-            knows_validation: whether they were trained on the whole of `dataset.train`; None if unknown.
+            trained_on: whether they were trained on `dataset.train` without validation pairs or with them. A result of
+                `load_all` says itself that test pairs are among its data.
 
         Raises:
             InputError: vectors that do not fit the dataset, or are not finite.
@@ -78,8 +78,8 @@ class Recommender:
         vectors = users.astype(np.float32), items.astype(np.float32)
         ids = dataset.user_ids, dataset.item_ids
         if dataset.whole_of:
-            return cls(*vectors, *ids, seen, dataset.whole_of, knows_validation=True, knows_test=True)
-        return cls(*vectors, *ids, seen, dataset.checksum, knows_validation)
+            return cls(*vectors, *ids, seen, dataset.whole_of, "with test")
+        return cls(*vectors, *ids, seen, dataset.checksum, trained_on)
 
     def recommend(self, users: Sequence[object] | RawIds | None = None, k: int = 20) -> pd.DataFrame:
         """The k best unseen items of users.
@@ -117,7 +117,7 @@ class Recommender:
         """
         if self.data != dataset.checksum:
             raise InputError(f"the model was trained on other data than {dataset.name}; train it on these data")
-        if self.knows_test:
+        if self.trained_on == "with test":
             raise InputError(
                 f"the model was trained on all interactions of {dataset.name}, test pairs included (--all-data), so it cannot "
                 "be measured; train without --all-data to measure"
@@ -140,7 +140,7 @@ class Recommender:
             "item_ids": _plain(self.item_ids),
             "seen_indptr": self.seen.indptr,
             "seen_items": self.seen.items,
-            "facts": np.array([str(FORMAT), self.data, str(self.knows_validation), str(self.knows_test)]),
+            "facts": np.array([str(FORMAT), self.data, self.trained_on]),
         }
         try:
             self._of_arrays(arrays)
@@ -171,11 +171,13 @@ class Recommender:
     @classmethod
     def _of_arrays(cls, arrays: dict[str, NDArray[Any]]) -> Recommender:
         """The model in the arrays of a file; raises ValueError if they are not a model."""
-        if set(arrays) != ARRAYS or arrays["facts"].shape != (4,):
+        if set(arrays) != ARRAYS or arrays["facts"].shape != (3,):
             raise ValueError("it does not hold the arrays of a model")
-        format_, data, knows_validation, knows_test = map(str, arrays["facts"].tolist())
+        format_, data, trained_on = map(str, arrays["facts"].tolist())
         if format_ != str(FORMAT):
             raise ValueError(f"this version reads format {FORMAT}, got {shown(format_)}; train and save it again")
+        if trained_on not in get_args(TrainedOn):
+            raise ValueError(f"it must say what it was trained on, got {shown(trained_on)}")
         ids, kinds = (
             (arrays["user_ids"], arrays["item_ids"]),
             {"users": "f", "items": "f", "seen_indptr": "i", "seen_items": "i"},
@@ -194,10 +196,7 @@ class Recommender:
         users = np.repeat(np.arange(sizes[0]), np.diff(indptr))
         seen = Interactions.from_pairs(users, arrays["seen_items"], *sizes)
         check_vectors(arrays["users"], arrays["items"], seen)
-        knows = {"True": True, "False": False}
-        return cls(
-            arrays["users"], arrays["items"], *ids, seen, data, knows.get(knows_validation), knows.get(knows_test, False)
-        )
+        return cls(arrays["users"], arrays["items"], *ids, seen, data, cast(TrainedOn, trained_on))
 
     def _rows(self, users: Sequence[object] | RawIds) -> NDArray[np.int64]:
         index = {str(user): row for row, user in enumerate(self.user_ids.tolist())}

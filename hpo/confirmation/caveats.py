@@ -34,6 +34,7 @@ class CaveatKind(StrEnum):
     NOT_SEARCHED_BY_ALL = "not searched by all"  # untuned methods take these settings from their file
     DATA_WARNING = "data warning"  # from reading the files
     RATINGS_UNUSED = "ratings unused"  # a low rating counts like a high one
+    VALIDATION_DROPPED = "validation dropped"  # many validation pairs were dropped
     TEST_DROPPED = "test dropped"  # many pairs or users of the test split were dropped
     TIED_TIMES = "tied times"  # many users have equal times where a split begins
     FEW_VALIDATION_USERS = "few validation users"

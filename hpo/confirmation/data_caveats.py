@@ -11,10 +11,11 @@ from hpo.study.plan import MIN_TEST_USERS
 from hpo.study.verdict_users import is_much_tied
 from hpo.study.workspace import Workspace
 from trainers import Interactions
+from trainers.data import Split
 from trainers.data.facts import DataFacts, TestFacts
 
 SHIFT_PERCENT = 10  # difference in item popularity between validation and test
-MUCH_DROPPED = 0.1  # share of the test split's pairs, or of its users
+MUCH_DROPPED = 0.1  # share of the pairs of a split, or of the users of test
 
 
 def data_caveats(work: Workspace, test: Interactions, about_test: TestFacts) -> Iterator[Caveat]:
@@ -27,8 +28,9 @@ def data_caveats(work: Workspace, test: Interactions, about_test: TestFacts) -> 
     users = work.split[1].n_users_with_pairs
     if users < MIN_TEST_USERS:
         yield Caveat(kind=CaveatKind.FEW_VALIDATION_USERS, subject=name, facts={"users": users})
+    yield from _dropped_from_validation(name, work.parts)
     yield from _dropped_from_test(name, about_test)
-    yield from _tied(name, "test", about_test.tied, about_test.users)
+    yield from _tied(name, "test", about_test.tied, about_test.kept_users)
     yield from _tied(name, "validation", work.parts.tied, users)
     yield from _other_split_method(name, work.validation.name, facts)
     yield from distribution_shift(name, *work.split, work.dataset.train, test, _remedy(work.validation.name, facts))
@@ -47,6 +49,12 @@ def distribution_shift(
     percent = 100 * (tested_by / chosen_by - 1) if chosen_by else 0.0
     if abs(percent) >= SHIFT_PERCENT:
         yield Caveat(kind=CaveatKind.POPULARITY_DIFFERS, subject=study, facts={"percent": percent, "remedy": remedy})
+
+
+def _dropped_from_validation(study: str, parts: Split) -> Iterator[Caveat]:
+    pairs = len(parts.held_out) + parts.unknown
+    if parts.unknown > MUCH_DROPPED * pairs:
+        yield Caveat(kind=CaveatKind.VALIDATION_DROPPED, subject=study, facts={"pairs": pairs, "unknown": parts.unknown})
 
 
 def _dropped_from_test(study: str, about: TestFacts) -> Iterator[Caveat]:

@@ -40,6 +40,13 @@ def _ratings_unused(subject: str, facts: Facts) -> str:
     )
 
 
+def _validation_dropped(subject: str, facts: Facts) -> str:
+    return (
+        f"{facts['unknown']:,} of {facts['pairs']:,} validation pairs were dropped, since their user or item is in no training "
+        "pair: configs were chosen on the others alone"
+    )
+
+
 def _test_dropped(subject: str, facts: Facts) -> str:
     return (
         f"{facts['kept_users']:,} of {facts['users']:,} test users are left: of {facts['pairs']:,} test pairs, "
@@ -104,6 +111,7 @@ def _test_read_for_others(subject: str, facts: Facts) -> str:
 DATA_WORDING: dict[CaveatKind, Callable[[str, Facts], str]] = {
     CaveatKind.DATA_WARNING: _data_warning,
     CaveatKind.RATINGS_UNUSED: _ratings_unused,
+    CaveatKind.VALIDATION_DROPPED: _validation_dropped,
     CaveatKind.TEST_DROPPED: _test_dropped,
     CaveatKind.TIED_TIMES: _tied_times,
     CaveatKind.FEW_VALIDATION_USERS: _few_validation_users,

@@ -117,10 +117,11 @@ class Rivals:
     def _unlike(self, study: optuna.Study, asked: StudySpec) -> list[Difference]:
         """Differences between a rival's study and the study that its name or file asks for, with our budget and data.
 
-        The batch size and learning rate of its own file are fair. Its engine may differ: ours may not train its loss.
+        The batch size and learning rate of its own file are fair. Its engine may differ: ours may not train its loss. The rule
+        of evaluation is that of the time of the search, ours as well.
         """
         before, now = stored_definition(study.study_name, study.user_attrs), self.work.definition(asked)
-        return differences(before, now, leaving_out=("engine", "numbers_version"))
+        return differences(before, now, leaving_out=("engine", "numbers_version", "search.evaluation.sample"))
 
     def _caveats(self, ours: Contender, others: Sequence[Contender]) -> Iterator[Caveat]:
         """Caveats on the origin of the configs."""

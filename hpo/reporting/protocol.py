@@ -91,7 +91,7 @@ def _dropped(data: DataCounts) -> list[str]:
             "those of a forecast. To measure a forecast, split by time."
         )
     if about.tied:
-        lines.append(f"Test: {tied_times('test', about.tied, about.users)}.")
+        lines.append(f"Test: {tied_times('test', about.tied, about.kept_users)}.")
     if data.validation_unknown:
         lines.append(
             f"Validation: {data.validation_unknown:,} of {data.validation + data.validation_unknown:,} pairs dropped whose "

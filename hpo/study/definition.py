@@ -154,10 +154,8 @@ def definition_of(spec: StudySpec, data: SplitData, engine: str) -> Definition:
 
 def order_differs(before: Definition, after: Definition) -> bool:
     """Whether two definitions have the same pairs in another order, so that the split `last` holds out other pairs."""
-    return (before.checksum, before.validation) == (after.checksum, after.validation) and (before.seen, before.held_out) != (
-        after.seen,
-        after.held_out,
-    )
+    alike = (before.checksum, before.validation) == (after.checksum, after.validation)
+    return alike and before.seen != after.seen
 
 
 def check_code(before: Definition, now: Definition, what: str, remedy: str) -> None:
@@ -200,13 +198,13 @@ def differences(before: Stored, after: Stored, leaving_out: Sequence[str] = ()) 
 
 
 def differences_said(found: Sequence[Difference]) -> str:
-    """The differences between two definitions in words. Checksums say nothing to a reader. They are left out if the keys of the
-    data differ, which explains them, and else are one phrase."""
-    told = [each for each in found if each.key not in CHECKSUMS]
-    said = [*map(str, told)]
-    if len(told) < len(found) and not {each.key.partition(".")[0] for each in told} & {"dataset", "data", "validation"}:
-        said.append("the training or validation pairs have changed")
-    return "; ".join(said)
+    """The differences between two definitions in words. Checksums say nothing to a reader: they are left out if a key explains
+    them, and else are one phrase."""
+    changed = {each.key.partition(".")[0] for each in found}
+    explained = CHECKSUMS if changed & {"dataset", "data"} else ("seen", "held_out") if "validation" in changed else ()
+    said = [str(each) for each in found if each.key not in CHECKSUMS]
+    others = ["the training or validation pairs have changed"] if changed.intersection(CHECKSUMS) - {*explained} else []
+    return "; ".join(said + others)
 
 
 def only_engine_differs(found: Sequence[Difference]) -> bool:

@@ -14,8 +14,8 @@ def said_of_test_split(test: TestFacts, data: DataFacts) -> list[str]:
     """How many users the test split has and what was dropped from it; and a warning if they are too few for a verdict."""
     lost = "".join(f"; dropped {phrase}" for phrase in test.dropped())
     said = [f"test split: {counted(test.kept_users, 'user')}{lost}"]
-    if is_much_tied(test.tied, test.users):
-        said.append(f"WARNING: {tied_times('test', test.tied, test.users)}")
+    if is_much_tied(test.tied, test.kept_users):
+        said.append(f"WARNING: {tied_times('test', test.tied, test.kept_users)}")
     if test.kept_users < MIN_TEST_USERS:
         why = f"it needs at least {MIN_TEST_USERS} test users"
         said.append(f"WARNING: there will be no verdict, since {why}; {more_test_users(test, data)}")

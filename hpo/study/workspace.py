@@ -274,3 +274,8 @@ class Workspace:
                 f"study {self.spec.name!r} was searched on data in another order: {self.spec.dataset} has the same pairs, but "
                 "other pairs are the last of their users; restore the files, or search again"
             )
+        if then.held_out != now.held_out:
+            raise InputError(
+                f"study {self.spec.name!r} was searched by another version of this program, which measured on other validation "
+                "pairs; use that version, or search again"
+            )

@@ -90,6 +90,14 @@ def test_the_sample_does_not_depend_on_the_ranges(few: Place, monkeypatch: pytes
     assert samples[0].checksum == samples[1].checksum
 
 
+def test_a_loss_that_compares_the_rows_of_a_batch_affords_as_many_users(few: Place, monkeypatch: pytest.MonkeyPatch):
+    """DirectAU draws no negatives. A row is compared with the 63 others of its batch."""
+    monkeypatch.setattr("hpo.study.plan.SHARE", 0.002)
+    spec = load_spec(str(few.study)).override({"space": {"name": "directau"}})
+    sample = Workspace.open(spec, few.output, str(few.root / "data"), "torch", "cpu").sample
+    assert sample.n_users_with_pairs == int(0.002 * 12 * 480 * 64) // 40 == 18
+
+
 @pytest.mark.parametrize("counts", [None, [0, 48], [49, 48]])
 def test_a_study_without_the_numbers_of_users_is_refused_as_damaged(place: Place, fails: Callable[[int], str], counts: object):
     assert place.run("--search-only", "--trials", "1") == 0

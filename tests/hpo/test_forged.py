@@ -314,6 +314,7 @@ MODELS: dict[str, Callable[[dict[str, Any]], object]] = {
     "no facts": lambda a: a.pop("facts"),
     "facts of another shape": lambda a: a.update(facts=np.array("1")),
     "another format": lambda a: a.update(facts=np.array(["\x1b[2J" * 1000, "", ""])),
+    "trained on something else": lambda a: a.update(facts=np.array([*a["facts"][:2], "maybe"])),
     "an array too many": lambda a: a.update(more=a["users"]),
     "pickled ids": lambda a: a.update(user_ids=np.array([{}] * 48, dtype=object)),
     "ids of another length": lambda a: a.update(user_ids=a["user_ids"][:-1]),

@@ -11,7 +11,7 @@ import pytest
 
 from trainers import InputError, Interactions, evaluate, load_test
 from trainers.data.datasets import Dataset, load_all, load_dataset, read_test
-from trainers.recommender import Recommender
+from trainers.recommender import Recommender, TrainedOn
 
 # ann has tea and cake, bob has tea and ale, cy has milk. Each pair occurs once.
 FRAME = pd.DataFrame({"who": ["ann", "ann", "bob", "bob", "cy"], "what": ["tea", "cake", "tea", "ale", "milk"]})
@@ -68,7 +68,7 @@ def test_a_saved_model_is_read_unchanged(model: Recommender, tmp_path: Path) -> 
     model.save(tmp_path / "model.npz")
     again = Recommender.load(tmp_path / "model.npz")
     pd.testing.assert_frame_equal(again.recommend(), model.recommend())
-    assert (again.data, again.knows_test) == (model.data, False)
+    assert (again.data, again.trained_on) == (model.data, "unknown")
     with np.load(tmp_path / "model.npz", allow_pickle=False) as arrays:
         assert all(arrays[name].dtype != object for name in arrays.files)
 
@@ -110,16 +110,15 @@ def test_a_model_that_was_trained_on_the_test_pairs_is_not_measured(tmp_path: Pa
     with pytest.raises(InputError, match=r"so it has no test split"):
         read_test(whole)
     model.save(tmp_path / "model.npz")
-    again = Recommender.load(tmp_path / "model.npz")
-    assert (again.knows_validation, again.knows_test) == (True, True)
+    assert Recommender.load(tmp_path / "model.npz").trained_on == "with test"
 
 
-@pytest.mark.parametrize("knows", [True, False, None])
-def test_a_file_says_whether_its_model_was_trained_on_the_validation_pairs(tmp_path: Path, knows: bool | None) -> None:
+@pytest.mark.parametrize("trained_on", ["without validation", "with validation", "unknown"])
+def test_a_file_says_what_its_model_was_trained_on(tmp_path: Path, trained_on: TrainedOn) -> None:
     dataset = made(tmp_path / "own")
     vectors = np.ones((dataset.n_users, 1)), np.ones((dataset.n_items, 1))
-    Recommender.of(dataset, *vectors, knows_validation=knows).save(tmp_path / "model.npz")
-    assert Recommender.load(tmp_path / "model.npz").knows_validation is knows
+    Recommender.of(dataset, *vectors, trained_on=trained_on).save(tmp_path / "model.npz")
+    assert Recommender.load(tmp_path / "model.npz").trained_on == trained_on
 
 
 def test_other_data_are_refused(model: Recommender, tmp_path: Path) -> None:

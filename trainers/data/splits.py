@@ -54,6 +54,8 @@ def hold_out(
 ) -> tuple[Interactions, Interactions]:
     """Split off a part of the interactions, see `split`.
 
+    Pairs of items that are not in `seen` are kept; `Dataset.hold_out` drops them.
+
     Returns:
         (seen, held_out), both with the ids of `train`.
 
@@ -101,7 +103,16 @@ def split(train: Interactions, how: How = "random", fraction: float = 0.1, seed:
 def known_only(parts: Split) -> Split:
     """Drop the held-out pairs whose user or item is not in `seen`, and count them: no model can rank such items."""
     known = parts.seen.knows(parts.held_out.users, parts.held_out.items)
-    return replace(parts, held_out=parts.held_out.where(known), unknown=parts.unknown + int((~known).sum()))
+    left = replace(parts, held_out=parts.held_out.where(known), unknown=parts.unknown + int((~known).sum()))
+    return replace(left, tied=_tied(left)) if parts.tied else left
+
+
+def dropped_said(parts: Split) -> str:
+    """How many held-out pairs were dropped; empty if none."""
+    if not parts.unknown:
+        return ""
+    pairs = len(parts.held_out) + parts.unknown
+    return f"{parts.unknown:,} of {pairs:,} pairs dropped whose user or item is in no training pair"
 
 
 def hold_out_counts(train: Interactions, counts: NDArray[np.int64], seed: int = SEED) -> tuple[Interactions, Interactions]:

@@ -64,6 +64,16 @@ def test_a_test_file_with_many_dropped_users_is_a_caveat(tmp_path: Path) -> None
     assert facts == {"pairs": 61, "users": 61, "unknown": 30, "seen": 1, "kept_users": 30}
 
 
+def test_many_dropped_validation_pairs_are_a_caveat(tmp_path: Path) -> None:
+    """Each user has five items of their own and one that all have. Validation holds out one of the six."""
+    own = [(user, 100 + 5 * user + step) for user in range(N_USERS) for step in range(5)]
+    write(tmp_path, train=own + [(user, 0) for user in range(N_USERS)], test=[(user, 100) for user in range(1, N_USERS)])
+    work = workspace(tmp_path)
+    left = len(work.parts.held_out)
+    assert 0 < left < N_USERS / 2
+    assert found(work)[CaveatKind.VALIDATION_DROPPED] == {"pairs": N_USERS, "unknown": N_USERS - left}
+
+
 def test_a_test_file_with_one_dropped_user_is_no_caveat(tmp_path: Path) -> None:
     test = [(user, (user + 3) % N_ITEMS) for user in range(N_USERS)] + [(99, 1)]
     write(tmp_path, train=train_pairs(), test=test)
@@ -114,7 +124,7 @@ def test_times_that_are_equal_where_the_test_split_begins_are_a_caveat(
 def test_few_validation_users_are_a_caveat(tmp_path: Path) -> None:
     for users, expected in ((29, {"users": 29}), (30, None)):
         path = tmp_path / f"{users}.csv"
-        lines = [f"{user},{item}" for user, item in train_pairs() if user < users]
+        lines = [f"{user},{(user + step) % 8}" for user in range(users) for step in range(6)]
         path.write_text("\n".join(["user,item", *lines]) + "\n", encoding="utf-8")
         work = workspace(tmp_path, dataset=str(path), data={"test": {"name": "random"}})
         assert found(work).get(CaveatKind.FEW_VALIDATION_USERS) == expected

@@ -142,6 +142,14 @@ def test_a_rival_with_another_score_in_its_search_is_left_out(place: Place, now:
     assert not_tuned(place)["tiny_ccl"] == ("differs", [["config.score", "inner_product", "cosine"]])
 
 
+def test_a_rival_of_an_earlier_rule_of_evaluation_is_tuned(place: Place, monkeypatch: pytest.MonkeyPatch):
+    """The rule has changed since our search and that of the rival."""
+    assert place.run("--search-only", "--tune-rivals") == 0
+    monkeypatch.setattr("hpo.study.plan.SAMPLE_RULE", 7)
+    assert confirm.main(["--study", "tiny_mml", *place.where, "--select-seeds", "1", "--confirm-seeds", "1"]) == 0
+    assert not_tuned(place) == {}
+
+
 def test_a_rival_that_cannot_be_searched_as_ours_is_left_out(place: Place):
     rival = place.root / "tiny_ccl.yaml"
     rival.write_text(

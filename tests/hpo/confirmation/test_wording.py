@@ -112,6 +112,7 @@ CAVEATS: list[tuple[CaveatKind, str, dict[str, JsonValue]]] = [
     (CaveatKind.NOT_SEARCHED_BY_ALL, "yelp_mml", {"fields": ["learning_rate", "l2"]}),
     (CaveatKind.DATA_WARNING, "mine", {"warning": "3 lines have the user id NA, which counts as an id like any other"}),
     (CaveatKind.RATINGS_UNUSED, "mine", {}),
+    (CaveatKind.VALIDATION_DROPPED, "mine", {"pairs": 4000, "unknown": 3900}),
     (CaveatKind.TEST_DROPPED, "mine", {"pairs": 4000, "users": 326, "unknown": 3900, "seen": 2, "kept_users": 5}),
     (CaveatKind.TIED_TIMES, "mine", {"split": "test", "tied": 812, "users": 943}),
     (CaveatKind.TIED_TIMES, "mine", {"split": "validation", "tied": 300, "users": 943}),

@@ -105,6 +105,11 @@ def test_checksums_are_left_out_where_another_key_explains_them():
     )
     rated = definition_of(SPEC_OF_DEMO, pairs, "numba").model_copy(update={"data": {"min_rating": 3.0}})
     assert differences_said(differences(before, rated)) == "data.min_rating: was None, now 3.0"
+    last = {"validation": ValidationSplit(name="last"), "seen": "b", "held_out": "c"}
+    how = differences(before, definition_of(SPEC_OF_DEMO, replace(DATA, **last), "numba"))
+    assert differences_said(how) == "validation.name: was 'random', now 'last'"
+    how = differences(before, definition_of(SPEC_OF_DEMO, replace(DATA, checksum="a", **last), "numba"))
+    assert differences_said(how).endswith("now 'last'; the training or validation pairs have changed")
     other = definition_of(SPEC_OF_DEMO.override({"objective": "map@5"}), pairs, "numba")
     assert differences_said(differences(before, other)) == (
         "objective: was 'ndcg@20', now 'map@5'; the training or validation pairs have changed"
@@ -145,7 +150,7 @@ def test_data_and_engine_belong_to_the_definition():
 def test_data_in_another_order_differ_from_other_data():
     now = definition_of(SPEC_OF_DEMO, DATA, "numba")
     for other, is_order in [
-        (replace(DATA, held_out="others"), True),
+        (replace(DATA, held_out="others"), False),
         (replace(DATA, seen="others"), True),
         (DATA, False),
         (replace(DATA, held_out="others", checksum="other"), False),
@@ -244,3 +249,13 @@ def test_a_study_of_an_earlier_version_is_still_read(
     assert report.main(["--study", "tiny_mml", *place.where]) == 0
     assert export.main(["--study", "tiny_mml", *place.where]) == 0
     assert "exists with another definition" in fails(place.run("--trials", "9"))
+
+
+def test_a_study_with_other_validation_pairs_is_not_confirmed(place: Place, fails: Callable[[int], str]):
+    """An earlier version of the program held them out."""
+    assert place.run("--search-only", "--trials", "1") == 0
+    study = optuna.load_study(study_name="tiny_mml", storage=open_storage(str(place.output / "journal.log")))
+    study.set_user_attr(DEFINITION, {**study.user_attrs[DEFINITION], "held_out": "other"})
+    message = fails(confirm.main(["--study", "tiny_mml", *place.where]))
+    assert "was searched by another version of this program, which measured on other validation pairs; use that" in message
+    assert report.main(["--study", "tiny_mml", *place.where]) == 0

@@ -10,7 +10,7 @@ from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
 from trainers import InputError, Interactions, hold_out
-from trainers.data.splits import How, check_order, hold_out_counts, share_of_equal_times, share_sorted, split
+from trainers.data.splits import How, check_order, hold_out_counts, known_only, share_of_equal_times, share_sorted, split
 
 Pair = tuple[int, int]
 
@@ -202,6 +202,14 @@ class TestLast:
         assert split(made(pairs, times), "random", 0.5).tied == 0
         assert split(made(pairs, times), "time", 0.25).tied == 0
         assert split(made(pairs), "last", 0.5).tied == 0, "no times: the order of the lines is the order of time"
+
+    def test_users_whose_tied_pair_is_dropped_are_not_counted(self) -> None:
+        """The last pairs are (0, 5), (1, 1) and (2, 2). The first two are tied, and item 5 has no other pair."""
+        pairs = [(0, 1), (0, 5), (1, 2), (1, 1), (2, 1), (2, 2)]
+        parts = split(made(pairs, [0.0, 0.0, 0.0, 0.0, 0.0, 5.0]), "leave_one_out")
+        assert (parts.tied, parts.unknown, len(parts.held_out)) == (2, 0, 3)
+        left = known_only(parts)
+        assert (left.tied, left.unknown, pairs_of(left.held_out)) == (1, 1, {(1, 1), (2, 2)})
 
     def test_users_with_two_items_do_not_show_whether_items_are_sorted(self) -> None:
         assert share_sorted(made([(0, 1), (0, 2), (1, 0), (1, 3)])) == 0.0
