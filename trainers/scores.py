@@ -67,9 +67,10 @@ def _half_squares(vectors: Tensor) -> Tensor:
     return 0.5 * vectors.square().sum(-1, keepdim=True)
 
 
-# euclidean is 1 - |u - v|^2 / 2, with vectors in the unit ball as in CML; it equals the cosine if both have length 1. So
-# |u - v|^2 is 2 - 2 score for both, and losses on distances work with either. SSM (Wu et al., arXiv 2201.02327, and the
-# authors' program) trains on cosines and ranks by inner products: in LightGCN the lengths reflect degrees.
+# euclidean is 1 - |u - v|^2 / 2. A step scales the vectors with a gradient into the unit ball (CML: all vectors). The score is
+# the cosine if both have length 1. So |u - v|^2 is 2 - 2 score for both, and losses on distances work with either. SSM (Wu et
+# al., arXiv 2201.02327, and the authors' program) trains on cosines and ranks by inner products: in LightGCN the lengths
+# reflect degrees.
 SCORES: dict[ScoreName, Score] = {
     "cosine": Score(unit, unit),
     "cosine_in_training": Score(unit, unit, ranks_raw=True),

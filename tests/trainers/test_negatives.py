@@ -207,6 +207,28 @@ class TestTwoStage:
         sampler.vectors = np.zeros((N_ITEMS, DIM), np.float32)
         assert sampler._weights(step_of(seen, np.array([0])), np.array([1, 2, 3]))[0].tolist() == [1.0, 1.0, 1.0]
 
+    def test_a_rows_own_positive_has_no_weight(self, seen: Interactions) -> None:
+        """Not even if no candidate is near, unless it is the only candidate."""
+        sampler = self.sampler(seen, candidates=3)
+        sampler.vectors = np.zeros((N_ITEMS, DIM), np.float32)
+        step = step_of(seen, np.array([0]))
+        assert sampler._weights(step, np.array([step.items[0], 11, 12]))[0].tolist() == [0.0, 1.0, 1.0]
+        assert sampler._weights(step, step.items[:1])[0].tolist() == [1.0]
+
+    def test_threads_do_not_change_the_weights(self, seen: Interactions) -> None:
+        """The sums of long vectors have another order on two threads if torch multiplies the matrices at once."""
+        sampler, before = self.sampler(seen, candidates=3), torch.get_num_threads()
+        generator = np.random.default_rng(3)
+        vectors = generator.normal(size=(2000, 1024)).astype(np.float32)
+        sampler.vectors = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+        step = replace(step_of(seen, np.arange(64) % len(seen)), items=generator.integers(0, 2000, 64))
+        found = []
+        for threads in (1, 2, 3):
+            torch.set_num_threads(threads)
+            found.append(sampler._weights(step, np.arange(2000)).tobytes())
+        torch.set_num_threads(before)
+        assert len(set(found)) == 1
+
     def test_seen_items_are_drawn_again(self, seen: Interactions) -> None:
         """User 1 has seen 20 of 27 candidates. A draw is a seen item in 3 of 4 cases, and ten draws are in 1 of 20 cases."""
         rows = np.flatnonzero(seen.users == 1)

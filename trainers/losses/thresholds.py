@@ -179,9 +179,12 @@ class DrRL(LearnedThreshold):
     def rows(self, scores: Scores) -> Tensor:
         threshold, power = threshold_of(scores), self.omega / (self.omega - 1.0)
         costs = self.epsilon + self.negative_weight * torch.relu(scores.negative - threshold[:, None])
-        # by logarithms, since a high power of a small cost underflows in float32
-        log_sum = torch.logsumexp(power * costs.log(), dim=1) - math.log(costs.shape[1])
-        return torch.relu(1.0 - scores.positive) + torch.exp(log_sum / power) + threshold
+        # by logarithms, since a high power of a small cost underflows in float32; of costs divided by the highest one, since
+        # the rounding of a large logarithm would distort the gradient
+        logs = costs.log()
+        highest = logs.amax(1, keepdim=True).detach()
+        log_sum = torch.logsumexp(power * (logs - highest), dim=1) - math.log(costs.shape[1])
+        return torch.relu(1.0 - scores.positive) + torch.exp(highest[:, 0] + log_sum / power) + threshold
 
     def threshold_rows(self, scores: Scores, seen_scores: Tensor) -> Tensor:
         return self.rows(scores)

@@ -133,14 +133,19 @@ class TwoStageSampler(Sampler):
 
     def _weights(self, step: Step, candidates: NDArray[np.int64]) -> NDArray[np.float32]:
         """1 / q(z), (B, candidates), up to a factor per row. Torch computes this faster than NumPy."""
-        z = self._anchors(step) @ torch.from_numpy(self.vectors[candidates]).T
+        from trainers.threads import inner_products  # loads torch
+
+        z = inner_products(self._anchors(step), torch.from_numpy(self.vectors[candidates]))
         exponent = 1.0 - (self.vectors.shape[1] - 1) / 2.0
         logs = torch.log((1.0 - z * z).clamp_(min=0.0).add_(1e-8)).mul_(exponent)
         itself = torch.from_numpy(candidates == step.items[:, None])  # has z = 1 and would always be drawn
         logs.masked_fill_((z <= 0) | itself, -torch.inf)
         highest = logs.amax(1, keepdim=True)
-        weights: NDArray[np.float32] = torch.exp(logs - highest).nan_to_num_(nan=1.0).numpy()  # NaN: all are minus infinity
-        return weights
+        weights = torch.exp(logs - highest).nan_to_num_(nan=1.0)  # NaN: all are minus infinity
+        if len(candidates) > 1:
+            weights.masked_fill_(itself, 0.0)
+        found: NDArray[np.float32] = weights.numpy()
+        return found
 
     def _draw_unseen(self, step: Step, candidates: NDArray[np.int64], cumulative: NDArray[np.float64]) -> NDArray[np.int64]:
         """One candidate per slot, (B, count); items that the user has seen are drawn again, at most MAX_DRAWS times.

@@ -361,6 +361,15 @@ def test_row_functions(loss: dict[str, Any]) -> None:
         assert gradients == pytest.approx(negative.grad.numpy(), rel=2e-4, abs=1e-5)
 
 
+@pytest.mark.parametrize("difference", [0.0, 8.0, 18.0, 40.0])
+def test_psl_has_a_gradient_for_a_far_negative(difference: float) -> None:
+    """With d half the difference it is (1 - tanh(d)) / (2 temperature), and 1 - tanh(d) is 0 in float32 from d = 9 on."""
+    row = row_loss_of(config({"name": "psl", "temperature": 0.1}).loss, N_ITEMS)
+    gradients = np.zeros((1, 1), np.float32)
+    one_row(row.kind, row.settings, np.float32(-1.0), np.full((1, 1), difference - 1.0, np.float32), gradients)
+    assert gradients[0, 0] == pytest.approx(2.0 / (1.0 + math.exp(difference)) / 0.2, rel=1e-5)
+
+
 def test_every_row_function_is_tested() -> None:
     assert {cls.__dataclass_fields__["name"].default for cls in ROW_FUNCTIONS} == {loss["name"] for loss in ALL_LOSSES}  # type: ignore[attr-defined]
     assert set(ROW_FUNCTIONS) <= set(LOSSES.values())

@@ -123,6 +123,17 @@ def test_drrl_with_a_high_power_stays_finite(omega: float):
     assert negative.grad.isfinite().all()
 
 
+@pytest.mark.parametrize("omega", [1.1, 1.001, 1.00001, 1.0000001])
+def test_drrl_shares_its_gradient_among_equal_negatives(omega: float):
+    """They add up to the weight, 100. A high power has a large logarithm, which is rounded in float32."""
+    negative = torch.full((1, 100), 0.9, requires_grad=True)
+    ids = torch.zeros(1, dtype=torch.int64)
+    DrRL(omega=omega, negative_weight=100.0)(Scores(torch.tensor([0.5]), negative, ids, ids)).backward()
+    assert negative.grad is not None
+    assert float(negative.grad.sum()) == pytest.approx(100.0, rel=1e-5)
+    assert float(negative.grad.max()) == pytest.approx(1.0, rel=1e-5)
+
+
 def test_drrl_without_a_power_is_ccl_with_the_threshold_as_margin():
     scores, loss = batch([0.3] * B), DrRL(omega=1e6, negative_weight=5.0)
     ccl = TrainConfig.from_dict({"loss": {"name": "ccl", "margin": 0.3, "negative_weight": 5.0}}).loss

@@ -151,7 +151,9 @@ def _log_base(activation, gap):
     """log(1 + activation(gap)) and its derivative. The base 1 + activation(gap) is at least SMALLEST_BASE."""
     if activation == np.float32(TANH):
         # log(1 + tanh(d)) = log 2 - log(1 + exp(-2 d)), finite for any d
-        return np.float32(math.log(2.0)) - _softplus(np.float32(-2.0) * gap), np.float32(1.0) - np.tanh(gap)
+        # 1 - tanh(d) = 2 / (1 + exp(2 d)), which has no cancellation for large d
+        slope = np.float32(2.0) / (np.float32(1.0) + np.exp(np.float32(2.0) * gap))
+        return np.float32(math.log(2.0)) - _softplus(np.float32(-2.0) * gap), slope
     base, derivative = np.float32(1.0) + gap, np.float32(1.0)
     if activation == np.float32(ATAN):
         base, derivative = np.float32(1.0) + np.arctan(gap), np.float32(1.0) / (np.float32(1.0) + gap * gap)
