@@ -46,7 +46,7 @@ from hpo.study.widen import Widened, widened
 from hpo.study.workspace import Workspace
 from trainers import Interactions, TrainConfig
 from trainers.engines import make_engine
-from trainers.errors import InputError
+from trainers.errors import InputError, first_line
 from trainers.train import Run
 from trainers.validation import checked
 from trainers.yaml_files import to_yaml
@@ -245,7 +245,11 @@ def _dry_run(work: Workspace, console: Console) -> int:
     seen, validation = work.split
     for number in range(1, DRY_RUN_CONFIGS + 1):
         params = study.ask(fixed_distributions=spec.space.boxes()).params
-        config = spec.space.config(params, spec.fields(1, spec.search.seed))
+        try:
+            config = spec.space.config(params, spec.fields(1, spec.search.seed))
+        except ValueError as error:
+            say(console, f"# sampled config {number} is refused: {first_line(error)}; such a trial fails\n")
+            continue
         say(console, f"# sampled config {number}\n{to_yaml(config.to_dict())}")
         engine = make_engine(work.choice, _few(seen, config), validation)
         result = Run(engine, config).finish()

@@ -29,8 +29,9 @@ from hpo.study.attributes import (
 )
 from hpo.study.spec import StudySpec
 from hpo.study.trials import searched_fields, tally, trial_config, trial_value
+from trainers.config import TrainConfig
 from trainers.engines import Engine, EpochResult
-from trainers.errors import OutOfMemory, TrainingDiverged
+from trainers.errors import OutOfMemory, TrainingDiverged, first_line
 from trainers.lanes import LaneRunner
 from trainers.train import check_finite
 
@@ -146,19 +147,34 @@ class Scheduler:
         return trials.finished + trials.running < self.spec.search.trials
 
     def _ask(self) -> LaneState | None:
-        """A new, signed trial that is no duplicate; None if it was ended by another process."""
+        """A new, signed trial that is no duplicate and that its loss allows; None if it was ended by another process."""
         try:
-            while self._is_duplicate(trial := self._sampled()):
-                trial.set_user_attr(DUPLICATE, True)
-                self.study.tell(trial, state=TrialState.FAIL)
-            config = trial_config(trial, self.spec)
-            for name, value in searched_fields(config, self.spec).items():
-                trial.set_user_attr(name, value)
+            while True:
+                trial = self._sampled()
+                if self._is_duplicate(trial):
+                    trial.set_user_attr(DUPLICATE, True)
+                    self.study.tell(trial, state=TrialState.FAIL)
+                elif (config := self._config_of(trial)) is not None:
+                    break
         except UpdateFinishedTrialError:  # the storage was so slow that another worker assumed that this process was dead
             log.warning("a trial was ended by another process before it could be started")
             return None
         checkpoint = self.checkpoints.of(trial, config) if self.checkpoints else None
         return LaneState(trial, config, never_pruned=stands_for_published(trial), checkpoint=checkpoint)
+
+    def _config_of(self, trial: optuna.Trial) -> TrainConfig | None:
+        """The config of a trial. If a loss refuses its settings, the trial fails, and there is none."""
+        try:
+            config = trial_config(trial, self.spec)
+        except ValueError as error:
+            trial.set_user_attr(FAILURE, {"epoch": 0, "reason": first_line(error)})
+            told = self.study.tell(trial, state=TrialState.FAIL)
+            self.progress.finished(told, self.study)
+            self.failures.note(told)
+            return None
+        for name, value in searched_fields(config, self.spec).items():
+            trial.set_user_attr(name, value)
+        return config
 
     def _sampled(self) -> optuna.Trial:
         """A new, signed trial with all its parameters."""

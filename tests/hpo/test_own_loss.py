@@ -11,15 +11,18 @@ from typing import Any
 
 import numpy as np
 import pytest
+from optuna.trial import TrialState
 
 from hpo import confirm as confirm_command
 from hpo import export, report, run, studies, train
 from hpo.api import confirm, register_loss, search
 from hpo.reporting.export import ExportedConfig
 from hpo.runs.store import RunKey
+from hpo.runtime.process import SearchFailed
 from hpo.search.job import SearchJob
 from hpo.study import attributes
 from hpo.study.spec import load_spec
+from hpo.study.trials import tally
 from hpo.study.workspace import Workspace
 from search_spaces import SPACES
 from search_spaces.fields import FIELDS
@@ -125,6 +128,38 @@ def test_a_field_with_the_name_of_another_value_of_a_trial_is_refused(place: Pla
     own.write(SOURCE.replace("    temperature: float\n", f"    temperature: float\n    {name}: float = 0.0\n"))
     own.register()
     with pytest.raises(InputError, match=f"loss soft has a field {name}, .* give the field another name, such as own_{name}"):
+        search(place.study, **arguments(place))
+
+
+REFUSING = SOURCE.replace(
+    "    def rows(",
+    "    def __post_init__(self):\n        if {bad}:\n            raise ValueError('too warm')\n\n    def rows(",
+)
+
+
+def test_a_trial_with_settings_that_the_loss_refuses_fails_and_the_search_goes_on(
+    place: Place, own: Own, capsys: pytest.CaptureFixture[str]
+):
+    """About a quarter of the draws of a temperature from .05 to 1 by logarithm are from .3 to .6."""
+    own.write(REFUSING.format(bad="0.3 < self.temperature < 0.6"))
+    own.register()
+    study = search(place.study, **arguments(place, trials=12))
+    trials = study.optuna.get_trials()
+    failed = [trial for trial in trials if trial.state == TrialState.FAIL]
+    assert 0 < len(failed) < 10
+    assert {trial.user_attrs[attributes.FAILURE]["reason"] for trial in failed} == {"too warm"}
+    assert all(0.3 < trial.params["temperature"] < 0.6 for trial in failed)
+    assert tally(trials).finished == 12
+    again = search(place.study, **arguments(place, trials=13))
+    assert tally(again.optuna.get_trials()).finished == 13
+    capsys.readouterr()
+    assert run.main(["--study", "mine", *place.where, "--dry-run"]) == 0
+
+
+def test_a_loss_that_refuses_nearly_everything_ends_the_search(place: Place, own: Own):
+    own.write(REFUSING.format(bad="0.051 < self.temperature < 0.99"))
+    own.register()
+    with pytest.raises(SearchFailed, match=r"too many trials failed(.|\n)*trial 0: too warm"):
         search(place.study, **arguments(place))
 
 
