@@ -18,8 +18,9 @@ from optuna.storages import BaseStorage
 from rich.console import Console
 
 from hpo.cli.console import say
-from hpo.cli.context import existing_workspace
+from hpo.cli.context import existing_workspace, location_flags
 from hpo.cli.flags import check_rival_seeds
+from hpo.cli.study_file import as_its_file_says
 from hpo.confirmation.outcome import Confirmation
 from hpo.pipeline import (
     check_writable,
@@ -42,11 +43,11 @@ from hpo.search.job import Backend, SearchJob
 from hpo.search.processes import search_with_processes
 from hpo.storage.address import shared_by_processes, without_password
 from hpo.storage.open import open_storage
-from hpo.study.definition import differences, differences_said
+from hpo.study.definition import check_same
 from hpo.study.owner import while_it_exists
 from hpo.study.plan import MAX_MEMORY
-from hpo.study.rivals import RENAME, RENAME_RIVAL, UNTUNED, check_league, rivals_of
-from hpo.study.spec import ALL, StudySpec, is_study_file, load_spec
+from hpo.study.rivals import RENAME, RENAME_RIVAL, UNTUNED, check_league
+from hpo.study.spec import StudySpec, is_study_file
 from hpo.study.trials import best_trials
 from hpo.study.widen import Widened
 from hpo.study.workspace import Workspace
@@ -125,12 +126,13 @@ class Search:
         """Create or continue the study in its storage.
 
         Raises:
-            InputError: the data do not allow the negatives, the folder cannot be written, or the study exists with another
-                definition.
+            InputError: the data do not allow the negatives, the folder cannot be written, or the study, a rival or a repeat
+                exists with another definition.
         """
         work.check_negatives()
         check_writable(work.folder)
         storage = open_storage(self.url)
+        self._check_others(work, storage)
         if self.wide is not None:
             self.wide.check(storage, work.spec.name, work.definition())
         study = open_study(work, storage, console, self.url)
@@ -245,15 +247,26 @@ class Search:
                 specs += [(one, RENAME_RIVAL) for one in rival.with_budget_of(self.spec).repeats(searches)]
         return specs
 
+    def _check_others(self, work: Workspace, storage: BaseStorage) -> None:
+        """Compare the definitions of the other studies that exist, before the first search and not after it."""
+        names, where = optuna.get_all_study_names(storage), location_flags(self.output, self.url)
+        for spec, rename in self.others:
+            if spec.name in names:
+                study = optuna.load_study(study_name=spec.name, storage=storage)
+                check_same(study, self._other_work(spec, work).definition(), rename, where)
+
+    def _other_work(self, spec: StudySpec, work: Workspace) -> Workspace:
+        """The workspace of another study; its own rivals are not read."""
+        its_work = Workspace.open(spec, work.output, work.data_dir, self.engine, self.device, rivals=(), table=self.table)
+        return replace(its_work, lanes=work.lanes) if ENGINES[its_work.choice.name].many_lanes else its_work
+
     def _other_studies(
         self, work: Workspace, storage: BaseStorage, console: Console
     ) -> Iterator[tuple[Workspace, optuna.Study]]:
-        """Open the other studies one after another; their own rivals are not read."""
+        """Open the other studies one after another."""
         for spec, rename in self.others:
             self._worker_count()  # checks that the cluster still exists
-            its_work = Workspace.open(spec, work.output, work.data_dir, self.engine, self.device, rivals=(), table=self.table)
-            if ENGINES[its_work.choice.name].many_lanes:
-                its_work = replace(its_work, lanes=work.lanes)
+            its_work = self._other_work(spec, work)
             if self.wide is not None:
                 self.wide.check(storage, spec.name, its_work.definition())
             study = open_study(its_work, storage, console, self.url, rename=rename)
@@ -283,7 +296,7 @@ def confirm(
     """
     work, study, storage = existing_workspace(where)
     if is_study_file(where.study):
-        work = _as_its_file_says(work, where.study)
+        work = as_its_file_says(work, where.study)
     plan = work.spec.override(changes)
     check_rival_seeds(work.spec, plan, work.rivals, changes.get("confirm.rival_seeds"))
     work = replace(work, spec=plan)
@@ -293,25 +306,3 @@ def confirm(
         if not alone:
             raise InputError(f"study {work.spec.name!r} is being confirmed by another process; wait until that has ended")
         return confirm_study(work, study, storage, console, stopper, checkpoint_every, max_memory)
-
-
-def _as_its_file_says(work: Workspace, file: str) -> Workspace:
-    """The workspace with the confirm plan, rivals and baselines of the study's file. Its search plan may differ by flags.
-
-    Raises:
-        InputError: the file of the study or of a rival is missing or broken, or defines another study.
-    """
-    spec = work.spec
-    asked = load_spec(file).override({"search": spec.search.model_dump()})
-    if unlike := differences(work.definition(), replace(work, spec=asked).definition()):
-        raise InputError(
-            f"{file} must define study {spec.name!r} as it was searched, and has changed ({differences_said(unlike)}); "
-            f"restore the file, give the study by its name, --study {spec.name}, or search the changed file under another "
-            "name, --study-name"
-        )
-    may_change = {"confirm": asked.confirm.model_dump(), "rivals": asked.rivals, "baselines": asked.baselines}
-    changed = spec.override(may_change)
-    if changed.rivals == spec.rivals == ALL:  # the engine of the search may have left some out
-        return replace(work, spec=changed)
-    found = rivals_of(changed)
-    return replace(work, spec=changed, rivals=tuple(found.specs), left_out=found.left_out)

@@ -27,6 +27,7 @@ from hpo.cli.flags import (
     positive,
     seed,
 )
+from hpo.cli.study_file import check_unchanged
 from hpo.pipeline import check_test_split, confirm_study
 from hpo.reporting.pages import HTML
 from hpo.runtime.process import FAILED
@@ -40,7 +41,7 @@ from hpo.study.plan import MAX_MEMORY
 from hpo.study.rivals import RivalStudies, rivals_of
 from hpo.study.sampling import make_sampler
 from hpo.study.spec import StudySpec, is_study_file, load_spec, shipped_studies
-from hpo.study.stored import find_study, stored_study
+from hpo.study.stored import find_study, stored_spec, stored_study
 from hpo.study.trials import tally
 from hpo.study.widen import Widened, widened
 from hpo.study.workspace import Workspace
@@ -207,8 +208,8 @@ def _named(study: str, new_name: str | None, url: str) -> tuple[StudySpec, Rival
         storage = open_storage(url, create=False, to_write=False)
         if study in optuna.get_all_study_names(storage):
             kept = stored_study(find_study(storage, study))
-            if new_name is None:
-                return kept.spec, RivalStudies(kept.rivals, kept.left_out)
+            if new_name is None:  # a study that was last searched as a rival has none of its own rivals in the storage
+                return kept.spec, RivalStudies(kept.rivals, kept.left_out) if kept.rivals else None
             return checked(StudySpec, kept.spec.model_dump() | {"name": new_name}, f"study {study}"), None
     return load_spec(study, new_name), None
 
@@ -224,7 +225,10 @@ def _widened(arguments: argparse.Namespace, url: str) -> Widened:
             "--widen continues a study's trials, so their epochs and seed cannot change; leave --epochs and --seed out"
         )
     storage = open_storage(url, create=False)
-    wide = widened(storage, arguments.study_name or stored_name(arguments.study))
+    name = arguments.study_name or stored_name(arguments.study)
+    if is_study_file(arguments.study) and name in optuna.get_all_study_names(storage):
+        check_unchanged(arguments.study, stored_spec(find_study(storage, name)))
+    wide = widened(storage, name)
     original = wide.originals.get(wide.spec.name)
     if original is None:  # deleted since; the wider study has its trials
         return wide

@@ -12,7 +12,7 @@ from uuid import uuid4
 import optuna
 from optuna.exceptions import ExperimentalWarning
 from optuna.storages import BaseStorage
-from pydantic import Field
+from pydantic import BaseModel, Field
 
 from hpo.runtime.typed_files import Stored
 from hpo.study.spec import StudySpec
@@ -184,7 +184,7 @@ def _nested(keys: Sequence[str]) -> dict[str, Any]:
     return found
 
 
-def differences(before: Stored, after: Stored, leaving_out: Sequence[str] = ()) -> list[Difference]:
+def differences(before: BaseModel, after: BaseModel, leaving_out: Sequence[str] = ()) -> list[Difference]:
     """The differences between two definitions, or between two records of another kind. A version that was not recorded is no
     difference.
 
@@ -255,22 +255,35 @@ def open_study(
         study.set_user_attr(STUDY_ID, uuid4().hex)
         study.set_user_attr(DEFINITION, definition.to_dict())
         return study
+    check_same(study, definition, rename, where)
+    return study
+
+
+def check_same(study: optuna.Study, definition: Definition, rename: str, where: str) -> None:
+    """Check that a stored study has this definition.
+
+    Args:
+        rename, where: see `open_study`.
+
+    Raises:
+        InputError: it has another definition or none; the message gives the differences.
+    """
+    name = study.study_name
     remove = f"remove the old one with `python -m hpo.studies delete {name}{where}`"
     if DEFINITION not in study.user_attrs:
         raise InputError(f"study {name!r} exists and was not made by this program; {rename}, or {remove}")
     stored = Definition.from_dict(study.user_attrs[DEFINITION], f"study {name!r}", f"{rename}, or {remove}")
-    if found := differences(stored, definition):
-        if order_differs(stored, definition):
-            raise InputError(
-                f"study {name!r} exists, and was searched on the same pairs in another order, so that other pairs are the last "
-                f"of their users; restore the files, or {rename}, or {remove}"
-            )
-        check_code(stored, definition, f"study {name!r} exists, and", f"or {rename}, or {remove}")
-        go_on = f"continue it with --engine {stored.engine}, or " if only_engine_differs(found) else ""
+    found = differences(stored, definition)
+    if not found:
+        return
+    if order_differs(stored, definition):
         raise InputError(
-            f"study {name!r} exists with another definition ({differences_said(found)}); {go_on}{rename}, or {remove}"
+            f"study {name!r} exists, and was searched on the same pairs in another order, so that other pairs are the last "
+            f"of their users; restore the files, or {rename}, or {remove}"
         )
-    return study
+    check_code(stored, definition, f"study {name!r} exists, and", f"or {rename}, or {remove}")
+    go_on = f"continue it with --engine {stored.engine}, or " if only_engine_differs(found) else ""
+    raise InputError(f"study {name!r} exists with another definition ({differences_said(found)}); {go_on}{rename}, or {remove}")
 
 
 def _await_definition(study: optuna.Study) -> None:

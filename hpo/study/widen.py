@@ -22,6 +22,7 @@ from hpo.study.attributes import (
 from hpo.study.definition import Definition, differences, differences_said, only_engine_differs, stored_definition
 from hpo.study.ends import best_at_ends
 from hpo.study.names import names_of_searches
+from hpo.study.rivals import rivals_of
 from hpo.study.spec import StudySpec
 from hpo.study.starts import STARTS, Start, has_failed_as, starts_of
 from hpo.study.stored import find_study, is_ours, stored_rivals, stored_spec, stored_study
@@ -89,7 +90,7 @@ def widened(storage: BaseStorage, name: str) -> Widened:
         originals = _originals([spec.name.removesuffix(SUFFIX) for spec in specs], names)
         return Widened(specs[0], tuple(specs[1:]), originals, stored_study(wide).left_out)
     study = find_study(storage, name)
-    rivals = stored_rivals(study)
+    rivals = stored_rivals(study) or tuple(rivals_of(stored_spec(study)).specs)
     specs = [stored_spec(study), *(stored_spec(find_study(storage, one.name)) for one in rivals if one.name in names)]
     ends = {spec.name: _ends(storage, spec, names) for spec in specs}
     if not any(ends.values()):

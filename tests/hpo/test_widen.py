@@ -166,6 +166,18 @@ def test_invalid_uses_of_widen_are_refused(searched: Place, fails: Callable[[int
     assert list(studies(searched)) == ["tiny_mml", "tiny_mml_ccl"], "no study is made"
 
 
+def test_a_changed_file_is_not_widened(searched: Place, fails: Callable[[int], str]):
+    """The wider study has the plan, rivals and baselines of the storage. A file that says something else is not ignored."""
+    searched.edit("confirm: {top: 2", "confirm: {top: 1")
+    message = fails(searched.run("--widen", "--trials", "4"))
+    assert "tiny_mml.yaml has changed since the search of tiny_mml (confirm.top: was 2, now 1), and --widen" in message
+    assert searched.run("--search-only", "--tune-rivals", "--trials", "2") == 0
+    assert searched.run("--widen", "--trials", "4", "--search-only") == 0
+    assert stored_spec(studies(searched)["tiny_mml-wide"]).confirm.top == 1
+    searched.study.unlink()
+    assert "tiny_mml.yaml: cannot be read" in fails(searched.run("--widen", "--trials", "5"))
+
+
 def test_a_search_without_trials_at_an_end_is_not_widened(place: Place, fails: Callable[[int], str]):
     assert place.run("--search-only", "--trials", "1") == 0
     message = fails(place.run("--widen", "--trials", "2"))

@@ -9,13 +9,14 @@ from typing import Any
 import optuna
 import pytest
 
-from hpo import confirm
+from hpo import confirm, run
 from hpo.confirmation.caveats import CaveatKind
 from hpo.confirmation.contenders import Contender
 from hpo.confirmation.results import Finalist, SearchCost
 from hpo.confirmation.rivals import _model_differences, published_found_by_search
 from hpo.confirmation.searches import Found, Search
 from hpo.confirmation.statistics import Word
+from hpo.storage.open import open_storage
 from hpo.study.spec import StudySpec
 from trainers import TrainConfig
 from trainers.yaml_files import read_yaml
@@ -282,7 +283,7 @@ def test_rivals_are_tuned_with_our_budget(place: Place):
     assert {cost.trials for label, cost in costs.items() if "tuned" not in label} <= {0}
 
 
-def test_a_rivals_own_rivals_are_not_read(place: Place):
+def test_a_rivals_own_rivals_are_not_read(place: Place, capsys: pytest.CaptureFixture[str]):
     """They are read when the rival itself is confirmed."""
     rival = place.root / "tiny_ccl.yaml"
     rival.write_text(rival.read_text() + "rivals: [absent.yaml]\n")
@@ -291,6 +292,9 @@ def test_a_rivals_own_rivals_are_not_read(place: Place):
     assert place.run(*few) == 0
     other = place.root / "absent.yaml"
     other.write_text((place.root / "tiny_bsl.yaml").read_text())
+    capsys.readouterr()
+    assert run.main(["--study", "tiny_ccl", *place.where, "--dry-run"]) == 0
+    assert "# rival absent" in capsys.readouterr().out
     where = ["--study", "tiny_ccl", *place.where]
     assert confirm.main([*where, "--select-seeds", "1", "--confirm-seeds", "1"]) == 0
     assert labels(confirmed(place, "tiny_ccl")) == ["CCL tuned", BSL_OF_YELP]
@@ -311,6 +315,7 @@ def test_a_second_variant_of_a_study_is_refused_with_the_rivals_of_the_first(pla
     assert place.run(*flags) == 0
     message = fails(place.run(*flags, "--study-name", "second", "--seed", "5"))
     assert "study 'tiny_ccl' exists with another definition (search.seed: was 0, now 5)" in message
+    assert "second" not in optuna.get_all_study_names(open_storage(str(place.output / "journal.log"))), "nothing was searched"
     assert "name rivals by their spaces (rivals: [ccl, ...])" in message
     assert "--study-name" not in message
     assert f"remove the old one with `python -m hpo.studies delete tiny_ccl --output {place.output}`" in message
