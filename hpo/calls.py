@@ -41,6 +41,7 @@ from hpo.search.claims import STALE_HOURS
 from hpo.search.dask import count_workers, search_on_dask
 from hpo.search.job import Backend, SearchJob
 from hpo.search.processes import search_with_processes
+from hpo.search.side_by_side import shares
 from hpo.storage.address import shared_by_processes, without_password
 from hpo.storage.open import open_storage
 from hpo.study.definition import check_same
@@ -225,12 +226,14 @@ class Search:
         return partial(search_with_processes, workers=self.workers or 1)
 
     def _worker_count(self) -> int:
-        """The number of workers.
+        """The number of workers of each study.
 
         Raises:
             InputError: the Dask cluster cannot search on this storage.
         """
-        return count_workers(self.scheduler, self.url, self.workers) if self.scheduler else self.workers or 1
+        if self.scheduler:
+            return count_workers(self.scheduler, self.url, self.workers)
+        return shares(self.workers or 1, 1 + len(self.others))[0][1]
 
     @cached_property
     def others(self) -> list[tuple[StudySpec, str]]:

@@ -125,7 +125,7 @@ def _add_worker_arguments(parser: argparse.ArgumentParser) -> None:
         "--lanes",
         type=positive,
         metavar="N",
-        help="trials that a worker trains at once on a GPU, 1 or more (default: --trials / (10 x workers), at most 8)",
+        help="trials that a worker trains at once on a GPU, 1 or more (default: --trials / 10 / workers of a study, at most 8)",
     )
 
 

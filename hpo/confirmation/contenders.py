@@ -13,7 +13,7 @@ from hpo.confirmation.search_caveats import search_caveats
 from hpo.confirmation.searches import Found
 from hpo.study.attributes import NEAREST_MARK, PUBLISHED_MARK
 from hpo.study.spec import StudySpec
-from hpo.study.trials import best_trials, first_of
+from hpo.study.trials import first_of
 from trainers import TrainConfig
 from trainers.losses import LOSSES
 from trainers.published import USUAL
@@ -90,7 +90,7 @@ def tuned_contender(label: str, found: Sequence[Found], n_seeds: int, ours: Stud
 
 def _first(study: optuna.Study, spec: StudySpec) -> FirstTrial | None:
     """The trial of the published config, or of the nearest to it. If no paper has one, the first complete trial."""
-    trial = first_of(best_trials(study), spec)
+    trial = first_of(study, spec)
     if trial is None:
         return None
     for mark, nearest in ((PUBLISHED_MARK, ""), (NEAREST_MARK, "the config in its ranges that is nearest to ")):

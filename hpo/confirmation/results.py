@@ -12,7 +12,7 @@ from pydantic.dataclasses import dataclass
 
 from hpo.runs.store import Beyond
 from hpo.study.attributes import FINISHED, RESUMED_AFTER, RETRY_OF
-from hpo.study.trials import tally
+from hpo.study.trials import in_order_of_ranks, tally
 from trainers.config import TrainConfig
 from trainers.errors import InputError
 from trainers.validation import SETTINGS
@@ -82,7 +82,8 @@ class BestSoFar:
 
 def best_so_far(study: optuna.Study) -> BestSoFar:
     """The best value of a study after each of its trials, in the order in which they were proposed."""
-    trials, rises, best = study.get_trials(deepcopy=False, states=FINISHED), dict[int, float](), float("-inf")
+    trials = [trial for trial in in_order_of_ranks(study.get_trials(deepcopy=False)) if trial.state in FINISHED]
+    rises, best = dict[int, float](), float("-inf")
     for number, trial in enumerate(trials, start=1):
         if trial.state == TrialState.COMPLETE and trial.value is not None and trial.value > best:
             best = rises[number] = trial.value

@@ -7,6 +7,7 @@ import os
 import socket
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from hpo.study.attributes import (
     WORKER,
     WORKER_DIED,
 )
-from hpo.study.trials import attempts, is_lost
+from hpo.study.trials import attempts, in_order_of_ranks, is_lost
 
 log = logging.getLogger(__name__)
 
@@ -51,13 +52,24 @@ def ask_signed(study: optuna.Study) -> optuna.Trial:
     worker is killed in between.
     """
     study._thread_local.cached_all_trials = None  # as in Optuna: the sampler must see trials that others finished
-    trial_id = study._pop_waiting_trial_id()
+    trial_id = _taken_from_queue(study)
     if trial_id is None:
         signed = optuna.trial.create_trial(state=TrialState.RUNNING, user_attrs={WORKER: this_worker()})
         trial_id = study._storage.create_new_trial(study._study_id, template_trial=signed)
     else:
         study._storage.set_trial_user_attr(trial_id, WORKER, this_worker())
     return optuna.Trial(study, trial_id)
+
+
+def _taken_from_queue(study: optuna.Study) -> int | None:
+    """Take the waiting trial of the lowest rank, so that an interrupted trial goes on before those that were queued after it.
+    Returns its id; None if none waits."""
+    for trial in in_order_of_ranks(study.get_trials(deepcopy=False)):
+        if trial.state == TrialState.WAITING:
+            with suppress(UpdateFinishedTrialError):  # another process took it, and it has ended
+                if study._storage.set_trial_state_values(trial._trial_id, state=TrialState.RUNNING):
+                    return trial._trial_id
+    return None
 
 
 def signature(trial: FrozenTrial) -> dict[str, Any] | None:

@@ -91,11 +91,13 @@ def trial_config(trial: FrozenTrial | optuna.Trial, spec: StudySpec) -> TrainCon
 
 
 def best_trials(study: optuna.Study, count: int | None = None) -> list[FrozenTrial]:
-    """The `count` best complete trials (by default all), best first. Of equal parameters only the first counts."""
-    complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    ranked = sorted(complete, key=lambda trial: (-(trial.value or 0.0), trial.number))
-    by_params = {tuple(sorted(trial.params.items())): trial for trial in reversed(ranked)}
-    return sorted(by_params.values(), key=lambda trial: (-(trial.value or 0.0), trial.number))[:count]
+    """The `count` best complete trials (by default all), best first; of equal values the one that was proposed first. Of equal
+    parameters only the first counts."""
+    complete = [one for one in in_order_of_ranks(study.get_trials(deepcopy=False)) if one.state == TrialState.COMPLETE]
+    by_params = dict[tuple[tuple[str, Any], ...], FrozenTrial]()
+    for trial in sorted(complete, key=lambda trial: -(trial.value or 0.0)):
+        by_params.setdefault(tuple(sorted(trial.params.items())), trial)
+    return [*by_params.values()][:count]
 
 
 def finalist_trials(study: optuna.Study, count: int, spec: StudySpec) -> list[FrozenTrial]:
@@ -106,7 +108,7 @@ def finalist_trials(study: optuna.Study, count: int, spec: StudySpec) -> list[Fr
     have no effect, such as tau with one margin, so the best ones are compared by their configs.
     """
     ranked = best_trials(study)
-    first, top, configs = first_of(ranked, spec), list[FrozenTrial](), list[TrainConfig]()
+    first, top, configs = first_of(study, spec), list[FrozenTrial](), list[TrainConfig]()
     for trial in ranked:
         config = trial_config(trial, spec) if len(top) < count else None
         if config is not None and config not in configs:
@@ -114,15 +116,17 @@ def finalist_trials(study: optuna.Study, count: int, spec: StudySpec) -> list[Fr
             configs.append(config)
     chosen = {trial.number for trial in top}
     others = [trial for trial in ranked if trial.number not in chosen]
-    return top + [trial for trial in others if stands_for_published(trial) or trial is first]
+    return top + [trial for trial in others if stands_for_published(trial) or trial == first]
 
 
-def first_of(ranked: Sequence[FrozenTrial], spec: StudySpec) -> FrozenTrial | None:
+def first_of(study: optuna.Study, spec: StudySpec) -> FrozenTrial | None:
     """The complete trial that the gain of a search is measured against: the published config, or the nearest to it in the
     ranges; if no paper has one, the first trial."""
+    ranked = best_trials(study)
     if spec.published(spec.search.epochs, spec.search.seed) is not None:
         return next((trial for trial in ranked if stands_for_published(trial)), None)
-    return min(ranked, key=lambda trial: trial.number, default=None)
+    of_ranked = {trial.number for trial in ranked}
+    return next((one for one in in_order_of_ranks(study.get_trials(deepcopy=False)) if one.number in of_ranked), None)
 
 
 def attempts(trials: Sequence[FrozenTrial], number: int) -> Iterator[FrozenTrial]:
@@ -138,6 +142,28 @@ def retried_by(trial: FrozenTrial) -> int | None:
     """The number of the trial that this one retries; None if it is a first attempt."""
     before = trial.user_attrs.get(RETRY_OF)
     return before if isinstance(before, int) and 0 <= before < trial.number else None
+
+
+def ranks(trials: Sequence[FrozenTrial]) -> list[int]:
+    """The rank of each trial of a study: its number minus the number of retries before it. A retry has the rank of the trial
+    that it retries, so ranks are the numbers that trials would have without interruptions.
+
+    Args:
+        trials: all trials, in the order of their numbers.
+    """
+    found: list[int] = []
+    retries = 0
+    for number, trial in enumerate(trials):
+        before = retried_by(trial)
+        found.append(number - retries if before is None else found[before])
+        retries += RETRY_OF in trial.user_attrs
+    return found
+
+
+def in_order_of_ranks(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
+    """All trials of a study in the order of their ranks. Attempts at one trial have the order of their numbers."""
+    pairs = zip(ranks(trials), trials, strict=True)
+    return [trial for _, trial in sorted(pairs, key=lambda pair: (pair[0], pair[1].number))]
 
 
 def is_lost(trial: FrozenTrial) -> bool:

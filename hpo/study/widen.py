@@ -17,6 +17,7 @@ from hpo.study.attributes import (
     RETRIES,
     RETRY_OF,
     START_MARK,
+    WIDENED,
     WORKER,
 )
 from hpo.study.definition import Definition, differences, differences_said, only_engine_differs, stored_definition
@@ -26,7 +27,7 @@ from hpo.study.rivals import rivals_of
 from hpo.study.spec import StudySpec
 from hpo.study.starts import STARTS, Start, has_failed_as, starts_of
 from hpo.study.stored import find_study, is_ours, stored_rivals, stored_spec, stored_study
-from hpo.study.trials import finalist_trials
+from hpo.study.trials import finalist_trials, in_order_of_ranks
 from search_spaces.parameters import AtEnd
 from trainers.errors import InputError, first_line
 
@@ -135,13 +136,15 @@ def wide_name(name: str) -> str:
 def copy_trials(storage: BaseStorage, original: str, wide: optuna.Study, spec: StudySpec) -> int:
     """Copy the finished trials of a study to the wider one, except those copied before. Returns their number.
 
-    Copies have the same states, values and reports, so the sampler learns from them. In wider ranges another config may be
-    nearest to the published one: then it is queued, and the old one becomes an ordinary start.
+    Copies have the same states, values and reports, so the sampler learns from them. Their order is that of ranks, which does
+    not depend on interruptions. New trials have seeds of their own, see `hpo.study.sampling`. In wider ranges another config
+    may be nearest to the published one: then it is queued, and the old one becomes an ordinary start.
 
     Raises:
         InputError: a trial is outside the ranges.
     """
     source = optuna.load_study(study_name=original, storage=storage)
+    wide.set_user_attr(WIDENED, source.user_attrs.get(WIDENED, 0) + 1)
     before, now = source.user_attrs.get(STARTS, []), starts_of(spec)[0][:1]
     nearer = [start for start in now if before and dict(before[0][2]) != start.params]
     if STARTS not in wide.user_attrs:
@@ -150,7 +153,8 @@ def copy_trials(storage: BaseStorage, original: str, wide: optuna.Study, spec: S
         kept = [[*_mark(mark, label, nearer), params] for mark, label, params in again]
         wide.set_user_attr(STARTS, [[start.mark, start.label, start.params] for start in nearer] + kept)
     there = {trial.user_attrs.get(COPIED_FROM) for trial in wide.get_trials(deepcopy=False)}
-    missing = [trial for trial in source.get_trials(deepcopy=False, states=FINISHED) if trial.number not in there]
+    finished = [trial for trial in in_order_of_ranks(source.get_trials(deepcopy=False)) if trial.state in FINISHED]
+    missing = [trial for trial in finished if trial.number not in there]
     for trial in missing:
         wide.add_trial(_copy(trial, spec, nearer, original))
     return len(missing)

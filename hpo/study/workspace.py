@@ -41,8 +41,8 @@ MAX_LANES = 8  # trials that are proposed together do not learn from one another
 
 
 def default_lanes(trials: int, workers: int) -> int:
-    """The default number of lanes per worker: at most a tenth of the trials over all workers, since a sampler learns from
-    finished trials."""
+    """The default number of lanes per worker: at most a tenth of the trials over all workers of a study, since a sampler learns
+    from finished trials."""
     return max(1, min(MAX_LANES, trials // (10 * workers)))
 
 

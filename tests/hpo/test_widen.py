@@ -14,14 +14,19 @@ from hpo.storage.open import open_storage
 from hpo.study.attributes import COPIED_FROM, NEAREST_MARK, PUBLISHED_MARK, START_MARK
 from hpo.study.definition import DEFINITION, SplitData, definition_of, open_study
 from hpo.study.ends import BestAtEnd, best_at_ends
+from hpo.study.sampling import make_sampler
 from hpo.study.spec import StudySpec
+from hpo.study.starts import enqueue_starts
 from hpo.study.stored import stored_spec
-from hpo.study.widen import Widened
+from hpo.study.widen import Widened, copy_trials
 from search_spaces.parameters import AtEnd
+from trainers import TrainConfig
 from trainers.data.options import ValidationSplit
 from trainers.errors import InputError
+from trainers.stopping import Stopped
 
 from .conftest import Place
+from .given_curves import GivenCurves, by_margin, scheduler, spec
 from .outcomes import confirmed, labels
 
 NARROW = "n_margins: 2, also: [learning_rate], ranges: {negative_ratio: [2, 4], learning_rate: [1.0e-4, 2.0e-4]}"
@@ -182,6 +187,62 @@ def test_a_search_without_trials_at_an_end_is_not_widened(place: Place, fails: C
     assert place.run("--search-only", "--trials", "1") == 0
     message = fails(place.run("--widen", "--trials", "2"))
     assert "no range needs widening: no best trial of tiny_mml is at the end of a range" in message
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "gp", "random", "qmc"])
+def test_no_config_is_drawn_twice_on_the_way_to_wider_ranges(sampler: str):
+    """No range of this loss is wider, as in the study of a rival whose best trials are at no end. Two trials failed and are not
+    copied. Later the original is searched on, too, and the wider study is widened once more. All trials are random."""
+    of = spec(1).override({"search.sampler.name": sampler, "search.sampler.n_startup_trials": 99})
+    storage, names = optuna.storages.InMemoryStorage(), ("s", "s-wide", "s-wide-wide")
+    narrow, wide, wider = (
+        optuna.create_study(study_name=name, storage=storage, direction="maximize", sampler=make_sampler(of.search))
+        for name in names
+    )
+    drawn = []
+
+    def search(study: optuna.Study, count: int, failed: tuple[int, ...] = ()) -> None:
+        for _ in range(count):
+            trial = study.ask(fixed_distributions=of.space.boxes())
+            drawn.append(tuple(trial.params.values()))
+            end = {"state": TrialState.FAIL} if trial.number in failed else {"values": trial.params["margin"]}
+            study.tell(trial, **end)
+
+    search(narrow, 8, failed=(2, 4))
+    assert copy_trials(storage, "s", wide, of) == 6
+    search(wide, 4)
+    search(narrow, 4)
+    assert copy_trials(storage, "s", wide, of) == 4
+    search(wide, 2)
+    assert copy_trials(storage, "s-wide", wider, of) == 16
+    search(wider, 6)
+    assert len(drawn) == len(set(drawn)) == 8 + 4 + 4 + 2 + 6
+
+
+def test_an_interruption_of_the_original_changes_no_proposal_in_wider_ranges():
+    """The retry of the first start has a higher number than the other starts. TPE weighs old trials less from 25 on."""
+    of = spec(30).override({"search.sampler.n_startup_trials": 3, "search.starts": 3})
+    found = []
+    for signals in (0, 1):
+        storage, epochs = optuna.storages.InMemoryStorage(), [2] * signals
+
+        def curve(config: TrainConfig, epoch: int, epochs: list[int] = epochs) -> float:
+            if epochs and epoch == epochs[0]:
+                epochs.pop()
+                raise Stopped
+            return by_margin(config, epoch)
+
+        narrow, wide = (optuna.create_study(study_name=name, storage=storage, direction="maximize") for name in ("s", "w"))
+        enqueue_starts(narrow, of)
+        for _ in range(signals):
+            with pytest.raises(Stopped):
+                scheduler(of, GivenCurves(1, curve), narrow).run()
+        scheduler(of, GivenCurves(1, curve), narrow).run()
+        assert len(narrow.trials) == 30 + signals
+        assert copy_trials(storage, "s", wide, of) == 30
+        wide.sampler = make_sampler(of.search)
+        found.append([trial.params for trial in wide.trials] + [wide.ask(fixed_distributions=of.space.boxes()).params])
+    assert found[0] == found[1]
 
 
 def test_trials_of_another_definition_are_not_copied():

@@ -11,6 +11,7 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
+from hpo.confirmation.results import best_so_far
 from hpo.runtime.process import SearchFailed
 from hpo.runtime.signals import Stopper
 from hpo.search.claims import CLAIM_SECONDS, reap, this_worker
@@ -27,6 +28,7 @@ from hpo.study.attributes import (
 )
 from hpo.study.spec import StudySpec
 from hpo.study.starts import enqueue_starts
+from hpo.study.trials import best_trials, finalist_trials, in_order_of_ranks
 from trainers import TrainConfig
 from trainers.engines import EpochResult
 from trainers.errors import OutOfMemory
@@ -209,6 +211,37 @@ def test_a_lost_published_config_is_requeued_and_a_diverged_one_is_not():
     enqueue_starts(study, of)
     assert states(study) == [TrialState.FAIL, TrialState.FAIL]
     assert RETRIES not in study.trials[0].user_attrs
+
+
+@pytest.mark.parametrize("values", ["by margin", "equal"])
+@pytest.mark.parametrize("lanes", [1, 2])
+def test_an_interrupted_start_goes_on_before_those_that_wait(values: str, lanes: int):
+    """Then a pruner that prunes from the first trial on judges as without the interruption, of equal values the same one is
+    best, and as many trials have gone before each new best value."""
+    of = spec(9, 10, name="median", n_startup_trials=0, n_warmup_steps=2, interval_steps=2)
+    of = of.override({"search.starts": 4})
+    found = []
+    for signals in (0, 2):
+        study, epochs = optuna.create_study(direction="maximize"), [1, 4][:signals]
+        enqueue_starts(study, of)
+
+        def curve(config: TrainConfig, epoch: int, epochs: list[int] = epochs) -> float:
+            if epochs and epoch == epochs[0]:
+                epochs.pop(0)
+                raise Stopped
+            return by_margin(config, epoch) if values == "by margin" else 0.1
+
+        for _ in range(signals):
+            with pytest.raises(Stopped):
+                scheduler(of, GivenCurves(lanes, curve), study).run()
+        scheduler(of, GivenCurves(lanes, curve), study).run()
+        ended = [one for one in in_order_of_ranks(study.trials) if one.state != TrialState.FAIL]
+        assert len(study.trials) == len(ended) + signals * lanes
+        judged = [(one.params, one.state, one.value, one.intermediate_values) for one in ended]
+        chosen = [one.params for one in finalist_trials(study, 3, of)]
+        found.append((judged, [one.params for one in best_trials(study)], chosen, best_so_far(study)))
+    assert found[0] == found[1]
+    assert TrialState.PRUNED in {state for _, state, *_ in found[0][0]} or values == "equal"
 
 
 @pytest.mark.parametrize("mark", [PUBLISHED_MARK, NEAREST_MARK])

@@ -9,10 +9,15 @@ from pathlib import Path
 import optuna
 import pytest
 from optuna.trial import FrozenTrial, TrialState
+from rich.console import Console
 
+from hpo.calls import Search
 from hpo.search.side_by_side import shares
 from hpo.storage.open import open_storage
 from hpo.study.attributes import RETRIES, WORKER
+from hpo.study.rivals import rivals_of
+from hpo.study.spec import load_spec
+from trainers.engines import EngineChoice
 
 from ..conftest import Place, make_place
 from ..processes import PATIENCE, journal, start, wait_until
@@ -51,6 +56,22 @@ def found(place: Place) -> dict[str, list[tuple[TrialState, float | None, dict[s
 )
 def test_the_workers_of_a_machine_are_shared_among_the_studies(workers: int, studies: int, expected: list[tuple[int, int]]):
     assert shares(workers, studies) == expected
+
+
+@pytest.mark.parametrize(
+    ("workers", "tune_rivals", "lanes"),
+    [(None, True, 4), (1, True, 4), (3, True, 4), (5, True, 4), (6, True, 2), (4, False, 1)],
+)
+def test_the_default_lanes_follow_from_the_workers_of_one_study(
+    workers: int | None, tune_rivals: bool, lanes: int, place: Place, monkeypatch: pytest.MonkeyPatch
+):
+    """A study and two rivals with 40 trials each, on an engine with lanes. Its workers have a tenth of the trials in all."""
+    for module in ("hpo.calls", "hpo.study.workspace"):
+        monkeypatch.setattr(f"{module}.choose_engine", lambda *_: EngineChoice("triton", "cuda", "tested"))
+    spec = load_spec(str(place.study)).override({"search.trials": 40})
+    rivals, where = rivals_of(spec).specs, (place.output, journal(place), str(place.root / "data"))
+    search = Search(spec, rivals, *where, workers=workers, tune_rivals=tune_rivals)
+    assert search.open(Console(quiet=True)).lanes == lanes
 
 
 def test_two_workers_find_what_one_finds(place: Place, tmp_path: Path):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import product
 
 import optuna
 import pytest
 from optuna.trial import TrialState
 
-from hpo.search.claims import CLAIM_SECONDS, Reaper
+from hpo.search.claims import CLAIM_SECONDS, Reaper, ask_signed, requeue
 from hpo.study.attributes import RETRY_OF, START_MARK
 from hpo.study.plan import PrunerSpec
 from hpo.study.sampling import make_pruner, make_sampler
@@ -34,7 +35,7 @@ def searched(of: StudySpec, study: optuna.Study) -> list[tuple[dict[str, float],
     return [(trial.params, trial.value) for trial in study.trials if trial.state in (TrialState.COMPLETE, TrialState.PRUNED)]
 
 
-@pytest.mark.parametrize("name", ["tpe", "random"])
+@pytest.mark.parametrize("name", ["tpe", "random", "qmc"])
 def test_a_search_that_is_interrupted_within_trials_has_the_same_proposals(name: str):
     """Each run gets a signal after a number of epochs."""
     of = spec(9).override({"search.sampler.name": name, "search.sampler.n_startup_trials": 3})
@@ -81,6 +82,29 @@ def test_a_trial_with_a_killed_worker_is_sampled_again_to_the_same_parameters(
     assert reaper.reap() == [4]
     study.sampler = make_sampler(of.search)
     assert parts + drawn(study, of, 3) == whole
+
+
+@pytest.mark.parametrize("name", ["tpe", "gp"])
+def test_a_retry_that_samples_learns_from_all_others(name: str):
+    """The worker of trial 5 was killed before it sampled. Trials 6 to 8 are complete. The retry is trial 9, and trial 10, whose
+    rank is 9, is complete before the retry samples. It proposes what trial 5 would have proposed at that time."""
+    for seed, best in product(range(3), (8, 10)):
+        changes = {"search.seed": seed, "search.sampler.name": name, "search.sampler.n_startup_trials": 3}
+        of = spec(1).override(changes)
+        boxes, found = of.space.boxes(), []
+        for killed in (False, True):
+            study = optuna.create_study(direction="maximize", sampler=make_sampler(of.search))
+            drawn(study, of, 5)
+            late = ask_signed(study)
+            for number in (6, 7, 8):
+                study.tell(study.ask(fixed_distributions=boxes), 100.0 if number == best else 0.1)
+            if killed:
+                assert requeue(study, study.trials[5], count=True)
+                late = ask_signed(study)
+            study.tell(study.ask(fixed_distributions=boxes), 100.0 if best == 10 else 0.1)
+            assert (late.number, study.trials[-1].number) == ((9, 10) if killed else (5, 9))
+            found.append({box: late._suggest(box, boxes[box]) for box in boxes})
+        assert found[0] == found[1]
 
 
 @pytest.mark.parametrize("name", ["tpe", "gp"])

@@ -10,9 +10,9 @@ import pytest
 from optuna.distributions import BaseDistribution
 from optuna.trial import TrialState, create_trial
 
-from hpo.study.attributes import NEAREST_MARK, PUBLISHED_MARK
+from hpo.study.attributes import NEAREST_MARK, PUBLISHED_MARK, RETRY_OF
 from hpo.study.spec import StudySpec
-from hpo.study.trials import best_trials, finalist_trials, first_of
+from hpo.study.trials import best_trials, finalist_trials, first_of, in_order_of_ranks, ranks
 
 
 def spec(space: str) -> StudySpec:
@@ -66,6 +66,22 @@ def test_parameters_without_effect_make_no_second_finalist(mark: str, finalists:
     assert [trial.number for trial in finalist_trials(study, count, spec("mml_shape"))] == finalists
 
 
+def test_a_retry_has_the_place_of_its_first_attempt():
+    """It is the first trial, and of equal values the best."""
+    study = optuna.create_study(direction="maximize")
+    add(study, 0.0, margin=0.1, temperature=0.1, state=TrialState.PRUNED)
+    add(study, 0.2, margin=0.2, temperature=0.2)
+    add(study, 0.2, {RETRY_OF: 0}, margin=0.1, temperature=0.1)
+    add(study, 0.3, margin=0.3, temperature=0.3)
+    assert ranks(study.trials) == [0, 1, 0, 2]
+    assert [trial.number for trial in in_order_of_ranks(study.trials)] == [0, 2, 1, 3]
+    assert [trial.number for trial in best_trials(study)] == [3, 2, 1]
+    first = first_of(study, spec("infonce"))
+    assert first is not None
+    assert first.number == 2
+    assert [trial.number for trial in finalist_trials(study, 1, spec("infonce"))] == [3, 2]
+
+
 def test_without_published_settings_the_first_complete_trial_is_a_finalist():
     study = optuna.create_study(direction="maximize")
     add(study, 0.5, margin=0.5, temperature=0.5, state=TrialState.PRUNED)
@@ -82,6 +98,6 @@ def test_a_search_is_measured_against_the_published_config_or_the_nearest_to_it(
     for margin, marks in ((0.5, {}), (0.6, {kind: "published settings"}), (0.7, {})):
         study.enqueue_trial({"margin": margin}, user_attrs=marks)
         study.tell(study.ask(box).number, margin)
-    first = first_of(best_trials(study), spec("ccl"))
+    first = first_of(study, spec("ccl"))
     assert first is not None
     assert first.number == 1
