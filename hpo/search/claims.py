@@ -64,7 +64,9 @@ def ask_signed(study: optuna.Study) -> optuna.Trial:
 def _taken_from_queue(study: optuna.Study) -> int | None:
     """Take the waiting trial of the lowest rank, so that an interrupted trial goes on before those that were queued after it.
     Returns its id; None if none waits."""
-    for trial in in_order_of_ranks(study.get_trials(deepcopy=False)):
+    trials = study.get_trials(deepcopy=False)
+    some_wait = any(trial.state == TrialState.WAITING for trial in trials)
+    for trial in in_order_of_ranks(trials) if some_wait else ():
         if trial.state == TrialState.WAITING:
             with suppress(UpdateFinishedTrialError):  # another process took it, and it has ended
                 if study._storage.set_trial_state_values(trial._trial_id, state=TrialState.RUNNING):
