@@ -224,7 +224,7 @@ def _widened(arguments: argparse.Namespace, url: str) -> Widened:
             "--widen continues a study's trials, so their epochs and seed cannot change; leave --epochs and --seed out"
         )
     storage = open_storage(url, create=False)
-    wide = widened(storage, arguments.study_name or stored_name(arguments.study))
+    wide = widened(storage, stored_name(arguments.study) if arguments.study_name is None else arguments.study_name)
     original = wide.originals.get(wide.spec.name)
     if original is None:  # deleted since; the wider study has its trials
         return wide
