@@ -225,7 +225,7 @@ def _widened(arguments: argparse.Namespace, url: str) -> Widened:
             "--widen continues a study's trials, so their epochs and seed cannot change; leave --epochs and --seed out"
         )
     storage = open_storage(url, create=False)
-    name = arguments.study_name or stored_name(arguments.study)
+    name = stored_name(arguments.study) if arguments.study_name is None else arguments.study_name
     if is_study_file(arguments.study) and name in optuna.get_all_study_names(storage):
         check_unchanged(arguments.study, stored_spec(find_study(storage, name)))
     wide = widened(storage, name)

@@ -149,7 +149,9 @@ class Space(ABC):
 
     def ranges_said(self) -> dict[str, str]:
         """The distribution of each parameter in words, by the names of the ranges."""
-        return {name: said(parameter.box(self.ranges.get(name))) for name, parameter in self.searched().items()}
+        used = set(self.range_names().values())  # MML with one margin has no drop of a margin
+        searched = {name: parameter for name, parameter in self.searched().items() if name in used}
+        return {name: said(parameter.box(self.ranges.get(name))) for name, parameter in searched.items()}
 
     def at_ends(self, params: Mapping[str, Any]) -> tuple[AtEnd, ...]:
         """The parameters that are at an end of their range, if the range can be widened there; see `NEAR_END`."""

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from optuna.distributions import FloatDistribution
-from pydantic import Field
+from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
 
 from search_spaces.base import Params, Space, check_kind
@@ -37,6 +37,7 @@ MARGIN = Parameter(0.0, 0.99, limits=(0.0, 0.9999))
 MARGIN_DROP = Parameter(0.01, 1.0, log=True, limits=(1e-6, 1.0))  # log: margins are dense at the top, like published ones
 WEIGHT_RATIO = Parameter(0.0, 1.0, limits=(0.0, 1.0))
 NEGATIVE_RATIO = Parameter(1.0, 10_000.0, log=True, limits=(1e-6, 1e9))
+BETWEEN_MARGINS = {"margin_drop", "weight_ratio"}
 FURTHER_DROP = 0.1  # drop of an added margin of weight 0
 POSITIVE_WEIGHT = Parameter(0.5, 2.0, log=True, limits=(1e-6, 1e6), is_scale=True)
 
@@ -55,6 +56,15 @@ class MMLSpace(Space):
 
     name: Literal["mml"] = "mml"
     n_margins: Annotated[Whole, Field(ge=1, le=16)] = 4
+
+    @model_validator(mode="after")
+    def _ranges_of_several_margins(self) -> MMLSpace:
+        if self.n_margins == 1 and (given := sorted(BETWEEN_MARGINS & self.ranges.keys())):
+            raise ValueError(
+                f"ranges: {given[0]} is not searched with one margin, since it relates a margin to the next one; remove its "
+                "range, or set n_margins to 2 or more"
+            )
+        return self
 
     @classmethod
     def to_hold(cls, name: str, loss: Loss | None, like: Space) -> dict[str, Any]:
@@ -76,7 +86,7 @@ class MMLSpace(Space):
         names: dict[str, str] = {}
         for name in self.searched():
             steps = range(1, self.n_margins)
-            names |= {f"{name}_{k}": name for k in steps} if name in ("margin_drop", "weight_ratio") else {name: name}
+            names |= {f"{name}_{k}": name for k in steps} if name in BETWEEN_MARGINS else {name: name}
         return names
 
     def ranges_for(self, space: str) -> dict[str, Range]:

@@ -290,12 +290,16 @@ def trials_table(study: optuna.Study) -> pd.DataFrame:
     if not study.get_trials(deepcopy=False):
         return pd.DataFrame(columns=["number", "state", "value", "datetime_start", "duration", "validation_users"])
     frame = study.trials_dataframe(attrs=("number", "state", "value", "params", "user_attrs", "datetime_start", "duration"))
-    frame.columns = [
-        str(name).removeprefix("user_attrs_").removeprefix("params_").removeprefix("value_") for name in frame.columns
-    ]
+    frame.columns = [_without_prefix(str(name)) for name in frame.columns]
     some, all_ = study.user_attrs[EVALUATED_ON]
     frame["validation_users"] = frame["state"].map({"PRUNED": some, "COMPLETE": all_}).astype("Int64")
     return frame.drop(columns=[WORKER, SAMPLED], errors="ignore").loc[:, lambda f: ~f.columns.duplicated(keep="last")]
+
+
+def _without_prefix(name: str) -> str:
+    """The name of a parameter, attribute or metric in the name that Optuna gives its column."""
+    prefix = next((each for each in ("user_attrs_", "params_", "value_") if name.startswith(each)), "")
+    return name.removeprefix(prefix)
 
 
 def export_trials(study: optuna.Study, path: Path) -> Path:

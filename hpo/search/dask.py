@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -23,8 +25,9 @@ from hpo.search.progress import NoProgress, Progress
 from hpo.search.scheduler import POLL_SECONDS
 from hpo.storage.address import is_url
 from trainers.engines.resources import take_share
-from trainers.errors import InputError
+from trainers.errors import InputError, first_line
 from trainers.stopping import Stopped
+from trainers.text import shown
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -94,12 +97,46 @@ def _client(scheduler: str) -> Iterator[Client]:
         from distributed import Client
     except ImportError:
         raise InputError("a search on Dask needs the package distributed; run `pip install 'mml-hpo[dask]'`") from None
-    try:
-        client = Client(scheduler, timeout=CONNECT_SECONDS, set_as_default=False)
-    except (OSError, ValueError) as error:  # a timeout is an OSError
-        raise InputError(f"no Dask scheduler answers at {scheduler}: {error}; start one with `dask scheduler`") from None
-    with client:
+    _check_scheduler(scheduler)
+    with Client(scheduler, timeout=CONNECT_SECONDS, set_as_default=False) as client:
         yield client
+
+
+def _check_scheduler(scheduler: str) -> None:
+    """Check the address, and connect once. A `Client` that fails to connect delays the exit by 30 s and prints a traceback.
+
+    Raises:
+        InputError: the address has no known scheme, no host or no port, or no scheduler answers there.
+    """
+    from distributed import Security
+    from distributed.comm.addressing import parse_address, parse_host_port
+    from distributed.comm.core import connect
+    from distributed.comm.registry import get_backend
+
+    try:
+        scheme, rest = parse_address(scheduler)
+        get_backend(scheme)
+        host, port = parse_host_port(rest)
+    except ValueError:
+        host, port = "", 0
+    if not host or not 0 < port < 2**16:
+        raise InputError(
+            f"--scheduler must be the address of a Dask scheduler with its port, such as tcp://host:8786, got "
+            f"{shown(scheduler)}; give the address that `dask scheduler` prints"
+        )
+
+    async def reach() -> None:
+        options = Security().get_connection_args("client")
+        answer = connect(scheduler, timeout=CONNECT_SECONDS, **options)
+        await (await asyncio.wait_for(answer, CONNECT_SECONDS + 1)).close()  # another program may accept, and never answer
+
+    try:
+        with ThreadPoolExecutor(1) as thread:  # a notebook has an event loop in its own thread
+            thread.submit(asyncio.run, reach()).result()
+    except Exception as error:  # Dask raises errors of many types about another program's answer, and about TLS
+        raise InputError(
+            f"no Dask scheduler answers at {scheduler}: {first_line(error)}; start one with `dask scheduler`"
+        ) from None
 
 
 def _chosen_workers(client: Client, wanted: int | None = None) -> list[tuple[str, int, int]]:

@@ -17,7 +17,9 @@ SHOWN = 100  # characters of a broken line in a message
 NUMBERS = ("study_id", "trial_id")  # assigned in the order of creation
 
 NUMBER = {int, float}
+DELETION_KEYS = {"op_code", "worker_id", "study_id"}
 KINDS: dict[str, set[type]] = {"worker_id": {str}, "study_name": {str}, "param_name": {str}, "param_value_internal": NUMBER}
+KINDS["op_code"] = {int}
 KINDS |= {key: {dict} for key in ("user_attr", "system_attr", "user_attrs", "system_attrs")}
 
 
@@ -56,6 +58,7 @@ def checked(records: Iterable[Any], replay: JournalStorageReplayResult) -> Itera
         NotMade: see `check_numbers`.
         KeyError: a record lacks worker_id.
         TypeError: a value has a type that Optuna never writes.
+        ValueError: a deletion has a key of another record: its op_code has a broken digit, and Optuna would delete the study.
         Exception: a record is no mapping.
     """
     for record in records:
@@ -66,6 +69,8 @@ def checked(records: Iterable[Any], replay: JournalStorageReplayResult) -> Itera
         if odd or (values is not None and not (values and set(map(type, values)) <= NUMBER)):
             key = (odd or ["values"])[0]
             raise TypeError(f"{key} is {record[key]!r}")
+        if record.get("op_code") == JournalOperation.DELETE_STUDY and (further := sorted(record.keys() - DELETION_KEYS)):
+            raise ValueError(f"it deletes a study, but has {further[0]}")
         yield record
 
 
@@ -78,6 +83,11 @@ class Replay:
     def made(self, key: str) -> int:
         """See the function `made`."""
         return made(self.result, key)
+
+    @property
+    def studies(self) -> dict[int, str]:
+        """The names of the studies that exist, by their numbers."""
+        return {number: study.study_name for number, study in self.result._studies.items()}
 
     def fault(self, line: bytes) -> str:
         """Apply a line, unless it has a fault. Returns the fault, or an empty text."""

@@ -25,9 +25,12 @@ SAYS_IT_MAKES = {"study_id": rb'"op_code":0\b', "trial_id": rb'"op_code":4\b'}
 def numbered(pieces: Sequence[Piece]) -> list[Piece]:
     """The pieces, with unusable ones marked as broken, and with replacements for missing ones."""
     found = list(pieces)
-    while (better := _read(found)) != found:
+    for _ in pieces:
+        better = _read(found)
+        if better == found:
+            return found
         found = better
-    return found
+    return _read(found, to_replace=False)  # a replacement may make an earlier one useless, and so on: there is a last pass
 
 
 def said_number(key: str, content: bytes) -> int | None:
@@ -36,22 +39,44 @@ def said_number(key: str, content: bytes) -> int | None:
     return int(found[1]) if found else None
 
 
-def _read(pieces: Sequence[Piece]) -> list[Piece]:
-    """Read the pieces up to the first missing study or trial that a broken piece created, and insert a replacement there."""
+def _read(pieces: Sequence[Piece], to_replace: bool = True) -> list[Piece]:
+    """Read the pieces up to the first missing study or trial that a broken piece created, and insert a replacement there.
+
+    A replacement that creates nothing is left out: Optuna silently skips a trial of a deleted study.
+    """
     replay, done, numbers = Replay(), list[Piece](), _numbers_of_new_trials(pieces)
     for at, piece in enumerate(pieces):
-        while key := _missing(pieces, at, replay, numbers.get(at, 0)):
-            place = _place(done, key)
-            if place:
-                stand_in = _stand_in(key, done[place - 1], _study_of(replay.made("trial_id"), pieces, at))
-                return [*done[:place], stand_in, *done[place:], *pieces[at:]]
-            made = replay.made(key)
-            done.append(_stand_in(key, replace(piece, content=b""), _study_of(replay.made("trial_id"), pieces, at)))
-            replay.fault(done[-1].content)
-            if replay.made(key) == made:  # no study exists for the trial
+        while to_replace and (key := _missing(pieces, at, replay, numbers.get(at, 0))):
+            studies = _studies_of(replay.made("trial_id"), pieces, at)
+            if place := _place(done, key):
+                earlier = _replayed(done[:place])
+                stand_in = _stand_in(key, done[place - 1], studies, earlier)
+                if _creates(stand_in, earlier):
+                    return [*done[:place], stand_in, *done[place:], *pieces[at:]]
+            stand_in = _stand_in(key, replace(piece, content=b""), studies, replay)
+            if not _creates(stand_in, replay):
                 break
-        done.append(piece if piece.fault else replace(piece, fault=replay.fault(piece.content)))
+            done.append(stand_in)
+        if not piece.stands_for:
+            done.append(piece if piece.fault else replace(piece, fault=replay.fault(piece.content)))
+        elif _creates(piece, replay):
+            done.append(piece)
     return done
+
+
+def _creates(stand_in: Piece, replay: Replay) -> bool:
+    """Apply a replacement; returns whether it created its study or trial."""
+    before = replay.made(stand_in.stands_for)
+    return not replay.fault(stand_in.content) and replay.made(stand_in.stands_for) > before
+
+
+def _replayed(pieces: Sequence[Piece]) -> Replay:
+    """A replay of the sound pieces."""
+    replay = Replay()
+    for piece in pieces:
+        if not piece.fault:
+            replay.fault(piece.content)
+    return replay
 
 
 def _missing(pieces: Sequence[Piece], at: int, replay: Replay, number: int) -> str:
@@ -105,23 +130,34 @@ def _place(done: Sequence[Piece], key: str) -> int:
     return max(likely, default=(False, False, 0))[-1]
 
 
-def _study_of(trial: int, pieces: Sequence[Piece], at: int) -> int:
-    """The study that a lost trial most likely belongs to: the one that its worker, or else any worker, used nearby."""
+def _studies_of(trial: int, pieces: Sequence[Piece], at: int) -> list[int]:
+    """The studies that a lost trial may belong to, the most likely one first: those that its worker, then any worker, used
+    nearby."""
     of_it = next((piece.record for piece in pieces[at:] if piece.names("trial_id") == trial), None) or {}
     nearest = [piece for piece in (*reversed(pieces[:at]), *pieces[at:]) if piece.names("study_id") is not None]
     of_worker = [piece for piece in nearest if piece.record and piece.record.get("worker_id") == of_it.get("worker_id")]
-    return next((number for piece in (*of_worker, *nearest) if (number := piece.names("study_id")) is not None), 0)
+    named = (piece.names("study_id") for piece in (*of_worker, *nearest))
+    return list(dict.fromkeys(number for number in named if number is not None))
 
 
-def _stand_in(key: str, broken: Piece, study: int) -> Piece:
-    """A replacement for what a broken piece created: a study or a failed trial, with the name or study that the piece shows."""
+def _stand_in(key: str, broken: Piece, studies: Sequence[int], replay: Replay) -> Piece:
+    """A replacement for what a broken piece created: a study or a failed trial, with the name or study that the piece shows.
+
+    Args:
+        studies: the studies that a trial may belong to, the most likely one first.
+        replay: the journal up to the replacement. A study gets a new name, and a trial a study that exists.
+    """
     if key == "study_id":
         name = re.search(rb'"study_name":"([\w.-]+)"', broken.content)
         called = name[1].decode() if name else f"line-{broken.number}"
+        if called in replay.studies.values():
+            called = f"line-{broken.number}-{replay.made(key)}"
         record: Record = {"op_code": JournalOperation.CREATE_STUDY, "study_name": called}
         record |= {"directions": [StudyDirection.MAXIMIZE]}
     else:
         said, now = said_number("study_id", broken.content), datetime.now(UTC).isoformat(timespec="microseconds")
-        record = {"op_code": JournalOperation.CREATE_TRIAL, "study_id": study if said is None else said}
+        likely = (*studies, *replay.studies) if said is None else (said, *studies, *replay.studies)
+        study = next((number for number in likely if number in replay.studies), 0)
+        record = {"op_code": JournalOperation.CREATE_TRIAL, "study_id": study}
         record |= {"state": TrialState.FAIL, "datetime_start": now, "datetime_complete": now}
     return Piece.of({**record, "worker_id": "repair"}, broken.number, stands_for=key)

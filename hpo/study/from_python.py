@@ -45,6 +45,8 @@ def spec_of(
         name, base = spec.name, spec.model_dump(exclude={"name"}) | {"data": spec.data.model_dump(exclude_defaults=True)}
     elif study is None or isinstance(study, Mapping):
         base = dict(study or {})
+        if "name" in base:
+            raise InputError("study: unknown key 'name'; leave it out, and name the study by name='...'")
         if not given and not base:
             raise InputError("a search needs a study, got none; give a shipped study, a file, or at least dataset and space")
     else:

@@ -25,16 +25,21 @@ def names_of_searches(name: str) -> list[str]:
     return [name, *(repeat_name(name, number) for number in range(2, MAX_SEARCHES + 1))]
 
 
+def is_yaml(name: str) -> bool:
+    """Whether a name is that of a YAML file."""
+    return name.endswith((".yaml", ".yml"))
+
+
 def check_name(name: str) -> str:
     """Return the name, if it can be the name of a folder.
 
     Raises:
-        InputError: it is no text, has characters other than letters, digits, dots, underscores and hyphens, is too long, or is
-            reserved.
+        InputError: it is no text, has characters other than letters, digits, dots, underscores and hyphens, is empty or too
+            long, is that of a YAML file, which `--study` would read, or is reserved.
     """
-    if not isinstance(name, str) or not NAME_PATTERN.fullmatch(name) or name in RESERVED_NAMES:
+    if not isinstance(name, str) or not NAME_PATTERN.fullmatch(name) or is_yaml(name) or name in RESERVED_NAMES:
         raise InputError(
-            f"a study's name must have 1 to 100 letters, digits, '.', '_' and '-', start with a letter or digit, and not be "
-            f"{' or '.join(RESERVED_NAMES)}, got {shown(name)}"
+            "a study's name must have 1 to 100 letters, digits, '.', '_' and '-', start with a letter or digit, not end in "
+            f".yaml or .yml, and not be {' or '.join(RESERVED_NAMES)}, got {shown(name)}; give another name"
         )
     return name

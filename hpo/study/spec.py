@@ -20,7 +20,7 @@ from pydantic import (
 )
 
 from hpo.study.attributes import TAKEN
-from hpo.study.names import check_name, repeat_name
+from hpo.study.names import check_name, is_yaml, repeat_name
 from hpo.study.objective import DEFAULT_OBJECTIVE, Objective, measured
 from hpo.study.plan import FROZEN, MAX_SEARCH_SEED, SEEDS_OF_A_SEARCH, ConfirmPlan, SearchPlan
 from search_spaces import SPACES, Space
@@ -263,11 +263,11 @@ def load_spec(study: str, name: str | None = None) -> StudySpec:
     """
     if is_study_file(study):
         path = Path(study)
-        return _from_file(path, name or path.stem, where=study)
+        return _from_file(path, path.stem if name is None else name, where=study)
     if study not in shipped_studies():
         raise InputError(f"{unknown('study', study, shipped_studies())}; give a file of your own by its path, NAME.yaml")
     with resources.as_file(resources.files("studies") / f"{study}.yaml") as path:
-        return _from_file(path, name or study, where=f"study {study}")
+        return _from_file(path, study if name is None else name, where=f"study {study}")
 
 
 def _from_file(path: Path, name: str, where: str) -> StudySpec:
@@ -293,7 +293,3 @@ def _beside(path: Path, name: object) -> object:
 def is_study_file(study: str) -> bool:
     """Whether a study is given by the path of its file."""
     return is_yaml(study) or "/" in study
-
-
-def is_yaml(name: str) -> bool:
-    return name.endswith((".yaml", ".yml"))

@@ -267,6 +267,11 @@ BAD: dict[str, tuple[Callable[[Place], Any], str]] = {
     "an unknown study": (lambda place: search("demo_mlm"), "unknown study 'demo_mlm'; did you mean 'demo_mml'?"),
     "no study": (lambda place: search(), "a search needs a study"),
     "no name": (lambda place: search(dataset="demo", space="mml"), "needs a name .* such as name='mine'"),
+    "a name in a mapping": (
+        lambda place: search({"dataset": "demo", "space": "mml", "name": "a"}, name="b"),
+        r"study: unknown key 'name'; leave it out, and name the study by name='\.\.\.'",
+    ),
+    "an empty name": (lambda place: search("demo_mml", name=""), "a study's name must have 1 to 100 letters, .*, got ''"),
     "no space": (lambda place: search(dataset="demo", name="a"), "study a: needs a space"),
     "a name that climbs": (
         lambda place: search(dataset=dataset(), space="mml", name="../a"),

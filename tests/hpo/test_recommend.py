@@ -80,6 +80,10 @@ def test_the_pairs_that_a_model_was_trained_on_are_said(
     capsys.readouterr()
     assert recommend.main([str(path), "--output", str(place.root / "top.csv")]) == 0
     assert capsys.readouterr().err.startswith(said)
+    assert recommend.main([str(path)]) == 0
+    printed = capsys.readouterr()
+    assert printed.err.startswith(said)
+    assert printed.out == (place.root / "top.csv").read_text(), "the lists alone, so that a pipe gets a CSV"
 
 
 def test_users_may_come_from_a_file(place: Place, trained: Callable[..., Path], capsys: pytest.CaptureFixture[str]) -> None:

@@ -267,6 +267,8 @@ def test_the_storage_may_come_from_a_flag_or_a_variable(place: Place, monkeypatc
         (["--timeout", "nan"], "--timeout: must be a finite number above 0, got nan"),
         (["--engine", "numbat"], "invalid choice: 'numbat'"),
         (["--study-name", "../x"], "study's name"),
+        (["--study-name", ""], "study's name"),
+        (["--study-name", "x.yaml"], "not end in .yaml or .yml"),
         (["--data-dir", "/nowhere"], "/nowhere"),
         (["--rival-seeds", "sl=1"], "--rival-seeds: unknown rival 'sl'; did you mean 'bsl'? known: bsl, ccl"),
         (["--rival-seeds", "ccl=3"], "--rival-seeds ccl=3: a rival may have at most the 2 seeds of the other methods"),

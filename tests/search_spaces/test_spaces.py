@@ -316,6 +316,10 @@ class TestRanges:
         assert space.ranges_said()["negative_ratio"] == "1 to 100 (log)"
         assert space.ranges_said()["margin_top"] == "0 to 0.99"
 
+    def test_the_ranges_of_one_margin_are_those_that_are_searched(self):
+        assert [*made("mml", n_margins=1).ranges_said()] == ["margin_top", "negative_ratio", "positive_weight"]
+        assert {"margin_drop", "weight_ratio"} < made("mml", n_margins=2).ranges_said().keys()
+
     def test_ranges_may_be_whole_numbers_and_choices(self):
         space = made("sl", also=("batch_size", "dim"), ranges={"batch_size": [32, 64], "dim": [128, 32]})
         assert space.boxes()["batch_size"] == IntDistribution(32, 64, log=True)

@@ -8,8 +8,9 @@ from pathlib import Path
 import optuna
 import pytest
 
-from hpo.reporting.export import check_owner
-from hpo.study.definition import STUDY_ID
+from hpo.reporting.export import check_owner, trials_table
+from hpo.study.definition import STUDY_ID, name_metrics
+from hpo.study.stored import EVALUATED_ON
 from trainers.errors import InputError
 
 from ..conftest import Place
@@ -41,3 +42,18 @@ def test_a_search_continues_after_the_unreadable_file_is_deleted(place: Place, f
     best.unlink()
     assert place.run(*few, "2") == 0
     assert best.exists()
+
+
+def test_parameters_keep_names_that_begin_like_a_prefix_of_optuna():
+    """Optuna names the columns `params_value_weight` and `value_map@5`. One prefix is removed from each."""
+    study = optuna.create_study()
+    name_metrics(study, ["map@5"])
+    study.set_user_attr(EVALUATED_ON, [10, 10])
+    trial = study.ask()
+    names = ("weight", "value_weight", "params_weight", "user_attrs_weight")
+    given = {name: trial.suggest_float(name, number, number) for number, name in enumerate(names)}
+    trial.set_user_attr("params_depth", 9.0)
+    study.tell(trial, 0.5)
+    (row,) = trials_table(study).to_dict("records")
+    expected = {**given, "params_depth": 9.0, "map@5": 0.5}
+    assert {name: row[name] for name in expected} == expected

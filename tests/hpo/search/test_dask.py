@@ -195,3 +195,29 @@ def test_a_missing_dask_scheduler_is_refused(place: Place, fails: Callable[[int]
         message = fails(place.run("--backend", "dask", "--scheduler", f"tcp://127.0.0.1:{free_port()}", *flags))
         assert "no Dask scheduler answers" in message
         assert not place.output.exists()
+
+
+@pytest.mark.parametrize(
+    "address", ["myhost", "x", "tcp://[::1", "myhost:", ":8786", "tcp://host:0", "tcp://host:65536", "host:a", "http://host:1"]
+)
+def test_an_address_without_scheme_host_or_port_is_refused_before_a_client_is_made(
+    place: Place, fails: Callable[[int], str], monkeypatch: pytest.MonkeyPatch, address: str
+):
+    """A client that fails to connect keeps the process for 30 s, then prints a traceback."""
+    monkeypatch.setattr("distributed.Client", lambda *_, **__: pytest.fail("a client was made"))
+    message = fails(place.run("--backend", "dask", "--scheduler", address))
+    rule = "--scheduler must be the address of a Dask scheduler with its port, such as tcp://host:8786, got "
+    assert f"{rule}'{address}'; give the address that `dask scheduler` prints" in message
+    assert not place.output.exists()
+
+
+@pytest.mark.parametrize("scheme", ["tcp", "tls"])
+def test_no_client_is_made_where_another_program_listens(
+    place: Place, fails: Callable[[int], str], monkeypatch: pytest.MonkeyPatch, scheme: str
+):
+    """It accepts the connection and never answers. For tls, this machine has no certificate."""
+    monkeypatch.setattr("hpo.search.dask.CONNECT_SECONDS", 0.3)
+    monkeypatch.setattr("distributed.Client", lambda *_, **__: pytest.fail("a client was made"))
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"{scheme}://127.0.0.1:{server.getsockname()[1]}"
+        assert f"no Dask scheduler answers at {address}" in fails(place.run("--backend", "dask", "--scheduler", address))

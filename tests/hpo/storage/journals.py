@@ -11,6 +11,7 @@ from hpo.storage.open import open_storage
 
 Lines = list[bytes]
 MAKES_STUDY, MAKES_TRIAL, SETS_PARAM, ENDS_TRIAL = (b'{"op_code":%d,' % code for code in (0, 4, 5, 6))
+DELETES_STUDY = 1  # the op_code
 
 
 def write_journal(path: Path) -> Lines:
@@ -88,5 +89,10 @@ NO_RECORDS = {
     "two attributes": (b'{"op_code":2,"worker_id":"w","study_id":0,"user_attr":{"a":1,"b":2}}\n', "is not a valid record"),
     "name a number": (b'{"op_code":0,"worker_id":"w","study_name":7,"directions":[2]}\n', "study_name is 7"),
     "no such direction": (b'{"op_code":0,"worker_id":"w","study_name":"c","directions":[9]}\n', "9 is not a valid"),
+    "deletes a study and more": (
+        b'{"op_code":1,"worker_id":"w","study_id":0,"user_attr":{"a":1}}\n',
+        "it deletes a study, but has user_attr",
+    ),
+    "op_code true": (b'{"op_code":true,"worker_id":"w","study_id":0}\n', "op_code is True"),
     "no time": (b'{"op_code":4,"worker_id":"w","study_id":0,"datetime_start":"now"}\n', "is not a valid record"),
 }

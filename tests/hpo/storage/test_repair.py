@@ -14,6 +14,7 @@ from hpo.storage.repair import Repair, repair
 from trainers.errors import InputError
 
 from .journals import (
+    DELETES_STUDY,
     ENDS_TRIAL,
     MAKES_STUDY,
     MAKES_TRIAL,
@@ -149,6 +150,49 @@ def test_a_broken_digit_makes_no_trials(tmp_path: Path, lines: Lines, number: in
     (message,) = repaired(path, changed(lines, at, trial_id=number)).said
     assert "the line is dropped" in message
     assert values(path) == {**SOUND, "a": [None, 2.0, 3.0]}
+
+
+@pytest.mark.parametrize("code", [DELETES_STUDY, True])
+def test_a_broken_digit_deletes_no_study(tmp_path: Path, lines: Lines, code: int):
+    """The record of a new trial becomes one that deletes its study. Its other keys show that it is none."""
+    path, at = tmp_path / "journal.log", index_of(lines, MAKES_TRIAL, 0)
+    (message,) = repaired(path, changed(lines, at, op_code=code)).said
+    assert message.endswith("the line is dropped, about study a; trial 0 of study a, marked as failed, replaces it")
+    assert values(path) == {**SOUND, "a": [None, 2.0, 3.0]}
+
+
+@pytest.mark.parametrize("code", range(10))
+def test_any_op_code_in_any_line_leaves_both_studies(tmp_path: Path, lines: Lines, code: int):
+    """The repair ends, adds no more than a line, and its journal has no further fault."""
+    path = tmp_path / "journal.log"
+    for at in range(len(lines)):
+        path.write_bytes(b"".join(changed(lines, at, op_code=code)))
+        repair(path, no_trial)
+        assert repair(path, no_trial) == Repair(None, [])
+        assert len(path.read_bytes().splitlines()) <= len(lines) + 1
+        assert set(values(path)) == set(SOUND)
+
+
+def test_a_trial_of_a_deleted_study_is_not_replaced_there(tmp_path: Path, lines: Lines):
+    """Optuna skips a new trial of a deleted study, so a replacement there would be without effect, and tried again for ever."""
+    path, deletion = tmp_path / "journal.log", b'{"op_code":%d,"worker_id":"w","study_id":%d}\n'
+    first = [deletion % (DELETES_STUDY, study) for study in (0, 1)]
+    at = index_of(lines, MAKES_STUDY, 1) + 1
+    repaired(path, [*lines[:at], *first, *lines[at:]])
+    assert values(path) == {}
+    repaired(path, [*lines[:at], first[0], *lines[at:]])
+    found = values(path)
+    assert set(found) == {"b"}
+    assert [value for value in found["b"] if value is not None] == [1.0, 4.0]
+
+
+def test_several_studies_whose_lines_are_lost_before_one_line_have_different_names(tmp_path: Path, lines: Lines):
+    """With one name, Optuna would skip the second study."""
+    path, made = tmp_path / "journal.log", [index_of(lines, MAKES_STUDY, nth) for nth in (0, 1)]
+    first = index_of(lines, MAKES_TRIAL, 1)  # of study b
+    ours = [line for at, line in enumerate(lines) if at >= first and at not in made]
+    repaired(path, ours)
+    assert sorted(values(path)) == ["line-1", "line-1-1"]
 
 
 def test_the_message_has_the_trial_or_study_of_a_broken_line(tmp_path: Path, lines: Lines):

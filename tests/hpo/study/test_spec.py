@@ -150,6 +150,12 @@ def test_searched_fields_must_fit_the_fixed_ones(write, also: str, config: str, 
         ("{name: mml, n_margins: 0}", "space.n_margins"),
         ("{name: mml, also: [lr]}", "space.also.0"),
         ("mml", "must be a mapping with a name"),
+        (
+            "{name: mml, n_margins: 1, ranges: {margin_drop: [0.1, 0.5], weight_ratio: [0.1, 0.5]}}",
+            "ranges: margin_drop is not searched with one margin, since it relates a margin to the next one; remove its range, "
+            "or set n_margins to 2 or more",
+        ),
+        ("{name: mml, n_margins: 1, ranges: {weight_ratio: [0.1, 0.5]}}", "weight_ratio is not searched with one margin"),
         ("{name: mml, ranges: [1, 20]}", "space.ranges: must be a mapping, {name: value}, got [1, 20]"),
         ("{name: mml, ranges: {negative_ratio: 5}}", "space.ranges.negative_ratio: must be a list, [value, value], got 5"),
     ],
@@ -160,10 +166,11 @@ def test_bad_spaces_are_explained(write, space: str, message: str):
     assert message in str(error.value)
 
 
-@pytest.mark.parametrize("name", ["../evil", "a/b", ".hidden", "x" * 101, "a b", "-x"])
+@pytest.mark.parametrize("name", ["", "x.yaml", "x.yml", "../evil", "a/b", ".hidden", "x" * 101, "a b", "-x"])
 def test_a_name_cannot_leave_the_output_folder(write, name: str):
-    with pytest.raises(InputError, match="study's name"):
-        load_spec(write(MINIMAL), name)
+    for study in (write(MINIMAL), "demo_mml"):
+        with pytest.raises(InputError, match="study's name"):
+            load_spec(study, name)
 
 
 def test_unknown_studies_and_missing_files():
