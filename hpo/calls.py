@@ -44,7 +44,7 @@ from hpo.search.processes import search_with_processes
 from hpo.search.side_by_side import shares
 from hpo.storage.address import shared_by_processes, without_password
 from hpo.storage.open import open_storage
-from hpo.study.definition import check_same
+from hpo.study.definition import DEFINITION, check_same
 from hpo.study.owner import while_it_exists
 from hpo.study.plan import MAX_MEMORY
 from hpo.study.rivals import RENAME, RENAME_RIVAL, UNTUNED, check_league
@@ -252,11 +252,13 @@ class Search:
 
     def _check_others(self, work: Workspace, storage: BaseStorage) -> None:
         """Compare the definitions of the other studies that exist, before the first search and not after it."""
-        names, where = optuna.get_all_study_names(storage), location_flags(self.output, self.url)
+        studies = {study.study_name: study for study in optuna.get_all_study_summaries(storage, include_best_trial=False)}
+        where = location_flags(self.output, self.url)
         for spec, rename in self.others:
-            if spec.name in names:
-                study = optuna.load_study(study_name=spec.name, storage=storage)
-                check_same(study, self._other_work(spec, work).definition(), rename, where)
+            if self.wide is not None:
+                self.wide.check(storage, spec.name, self._other_work(spec, work).definition())
+            if spec.name in studies and DEFINITION in studies[spec.name].user_attrs:  # else it was just created
+                check_same(studies[spec.name], self._other_work(spec, work).definition(), rename, where)
 
     def _other_work(self, spec: StudySpec, work: Workspace) -> Workspace:
         """The workspace of another study; its own rivals are not read."""

@@ -43,7 +43,7 @@ from hpo.study.sampling import make_sampler
 from hpo.study.spec import StudySpec, is_study_file, load_spec, shipped_studies
 from hpo.study.stored import find_study, stored_spec, stored_study
 from hpo.study.trials import tally
-from hpo.study.widen import Widened, widened
+from hpo.study.widen import Widened, wide_name, widened
 from hpo.study.workspace import Workspace
 from trainers import Interactions, TrainConfig
 from trainers.engines import make_engine
@@ -226,8 +226,13 @@ def _widened(arguments: argparse.Namespace, url: str) -> Widened:
         )
     storage = open_storage(url, create=False)
     name = stored_name(arguments.study) if arguments.study_name is None else arguments.study_name
-    if is_study_file(arguments.study) and name in optuna.get_all_study_names(storage):
-        check_unchanged(arguments.study, stored_spec(find_study(storage, name)))
+    names = optuna.get_all_study_names(storage)
+    if is_study_file(file := arguments.study) and name in names:
+        store = f"run hpo.run --study {file} --search-only first, which stores the change, or give the study by its name"
+        check_unchanged(file, stored_spec(find_study(storage, name)), store)
+    if is_study_file(file) and wide_name(name) in names:
+        again = f"restore the file, or widen again after `python -m hpo.studies delete {wide_name(name)}`"
+        check_unchanged(file, stored_spec(find_study(storage, wide_name(name))), again)
     wide = widened(storage, name)
     original = wide.originals.get(wide.spec.name)
     if original is None:  # deleted since; the wider study has its trials

@@ -36,8 +36,11 @@ def as_its_file_says(work: Workspace, file: str) -> Workspace:
     return replace(work, spec=changed, rivals=tuple(found.specs), left_out=found.left_out)
 
 
-def check_unchanged(file: str, stored: StudySpec) -> None:
+def check_unchanged(file: str, stored: StudySpec, remedy: str) -> None:
     """Check that a study file still says what the stored study says, apart from flags and ranges.
+
+    Args:
+        remedy: the end of the message.
 
     Raises:
         InputError: the file is missing or broken, or has changed.
@@ -46,6 +49,5 @@ def check_unchanged(file: str, stored: StudySpec) -> None:
     if found:
         raise InputError(
             f"{file} has changed since the search of {stored.name} ({differences_said(found)}), and --widen continues the "
-            f"study as it was; run hpo.run --study {file} --search-only first, which stores the change, or give the study by "
-            "its name"
+            f"study as it was; {remedy}"
         )

@@ -147,7 +147,8 @@ class Scheduler:
         return trials.finished + trials.running < self.spec.search.trials
 
     def _ask(self) -> LaneState | None:
-        """A new, signed trial that is no duplicate and that its loss allows; None if it was ended by another process."""
+        """A new, signed trial that is no duplicate and that its loss allows; None if it was ended by another process, or if the
+        search ends."""
         try:
             while True:
                 trial = self._sampled()
@@ -156,6 +157,8 @@ class Scheduler:
                     self.study.tell(trial, state=TrialState.FAIL)
                 elif (config := self._config_of(trial)) is not None:
                     break
+                if self.stopper.should_stop() or self._out_of_time() or not self._has_budget():
+                    return None
         except UpdateFinishedTrialError:  # the storage was so slow that another worker assumed that this process was dead
             log.warning("a trial was ended by another process before it could be started")
             return None

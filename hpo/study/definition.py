@@ -12,6 +12,7 @@ from uuid import uuid4
 import optuna
 from optuna.exceptions import ExperimentalWarning
 from optuna.storages import BaseStorage
+from optuna.study import StudySummary
 from pydantic import BaseModel, Field
 
 from hpo.runtime.typed_files import Stored
@@ -259,7 +260,7 @@ def open_study(
     return study
 
 
-def check_same(study: optuna.Study, definition: Definition, rename: str, where: str) -> None:
+def check_same(study: optuna.Study | StudySummary, definition: Definition, rename: str, where: str) -> None:
     """Check that a stored study has this definition.
 
     Args:

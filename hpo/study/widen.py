@@ -23,10 +23,10 @@ from hpo.study.attributes import (
 from hpo.study.definition import Definition, differences, differences_said, only_engine_differs, stored_definition
 from hpo.study.ends import best_at_ends
 from hpo.study.names import names_of_searches
-from hpo.study.rivals import rivals_of
+from hpo.study.rivals import RivalStudies, rivals_of
 from hpo.study.spec import StudySpec
 from hpo.study.starts import STARTS, Start, has_failed_as, starts_of
-from hpo.study.stored import find_study, is_ours, stored_rivals, stored_spec, stored_study
+from hpo.study.stored import find_study, is_ours, stored_spec, stored_study
 from hpo.study.trials import finalist_trials, in_order_of_ranks
 from search_spaces.parameters import AtEnd
 from trainers.errors import InputError, first_line
@@ -87,11 +87,14 @@ def widened(storage: BaseStorage, name: str) -> Widened:
     names = optuna.get_all_study_names(storage)
     wide = optuna.load_study(study_name=wide_name(name), storage=storage) if wide_name(name) in names else None
     if wide is not None and is_ours(wide):
-        specs = [stored_spec(wide), *stored_rivals(wide)]
+        found = _rivals(wide)
+        is_kept = bool(stored_study(wide).rivals)  # else these are rivals before they were widened
+        specs = [stored_spec(wide), *(one if is_kept else _wide_one(storage, one, names) for one in found.specs)]
         originals = _originals([spec.name.removesuffix(SUFFIX) for spec in specs], names)
-        return Widened(specs[0], tuple(specs[1:]), originals, stored_study(wide).left_out)
+        return Widened(specs[0], tuple(specs[1:]), originals, found.left_out)
     study = find_study(storage, name)
-    rivals = stored_rivals(study) or tuple(rivals_of(stored_spec(study)).specs)
+    found = _rivals(study)
+    rivals = found.specs
     specs = [stored_spec(study), *(stored_spec(find_study(storage, one.name)) for one in rivals if one.name in names)]
     ends = {spec.name: _ends(storage, spec, names) for spec in specs}
     if not any(ends.values()):
@@ -103,7 +106,19 @@ def widened(storage: BaseStorage, name: str) -> Widened:
     wide_spec = _wider(specs[0], [*ends[name], *shared])
     wide_rivals = [_wider(searched.get(one.name, one), [*ends.get(one.name, []), *shared]) for one in rivals]
     equal = tuple(rival.with_budget_of(wide_spec) for rival in wide_rivals)
-    return Widened(wide_spec, equal, _originals(ends, names), stored_study(study).left_out)
+    return Widened(wide_spec, equal, _originals(ends, names), found.left_out)
+
+
+def _rivals(study: optuna.Study) -> RivalStudies:
+    """The rivals of a study. One that was last searched as a rival has none of its own in the storage."""
+    kept = stored_study(study)
+    return RivalStudies(kept.rivals, kept.left_out) if kept.rivals else rivals_of(kept.spec)
+
+
+def _wide_one(storage: BaseStorage, rival: StudySpec, names: Sequence[str]) -> StudySpec:
+    """The study of a rival in wider ranges, if it exists; else the rival."""
+    name = wide_name(rival.name)
+    return stored_spec(find_study(storage, name)) if name in names else rival
 
 
 def _originals(searched: Iterable[str], names: Sequence[str]) -> dict[str, str]:

@@ -18,7 +18,7 @@ from hpo.study.sampling import make_sampler
 from hpo.study.spec import StudySpec
 from hpo.study.starts import enqueue_starts
 from hpo.study.stored import stored_spec
-from hpo.study.widen import Widened, copy_trials
+from hpo.study.widen import Widened, copy_trials, widened
 from search_spaces.parameters import AtEnd
 from trainers import TrainConfig
 from trainers.data.options import ValidationSplit
@@ -179,8 +179,34 @@ def test_a_changed_file_is_not_widened(searched: Place, fails: Callable[[int], s
     assert searched.run("--search-only", "--tune-rivals", "--trials", "2") == 0
     assert searched.run("--widen", "--trials", "4", "--search-only") == 0
     assert stored_spec(studies(searched)["tiny_mml-wide"]).confirm.top == 1
+    searched.edit("confirm: {top: 1", "confirm: {top: 3")
+    assert searched.run("--search-only", "--tune-rivals", "--trials", "2") == 0
+    message = fails(searched.run("--widen", "--trials", "5"))
+    assert "the search of tiny_mml-wide (confirm.top: was 1, now 3)" in message
+    assert "delete tiny_mml-wide" in message
     searched.study.unlink()
     assert "tiny_mml.yaml: cannot be read" in fails(searched.run("--widen", "--trials", "5"))
+
+
+def test_a_rival_of_another_definition_is_found_before_the_wider_search(searched: Place, fails: Callable[[int], str]):
+    rival = studies(searched)["tiny_mml_ccl"]
+    rival.set_user_attr(DEFINITION, {**rival.user_attrs[DEFINITION], "numbers_version": 77})
+    assert "tiny_mml_ccl-wide cannot go on with the trials of tiny_mml_ccl" in fails(searched.run("--widen", "--trials", "4"))
+    assert list(studies(searched)) == ["tiny_mml", "tiny_mml_ccl"], "nothing was searched"
+
+
+def test_a_rival_in_wider_ranges_has_its_own_rivals_when_it_is_widened(place: Place):
+    """As the rival of another study it was searched without them."""
+    rival = place.root / "tiny_ccl.yaml"
+    narrow = "{name: ccl, ranges: {negative_ratio: [2, 4]}}"
+    rival.write_text(rival.read_text().replace("{name: ccl}", narrow) + "rivals: [tiny_bsl.yaml]\n")
+    place.edit("n_margins: 2", "n_margins: 2, ranges: {negative_ratio: [2, 4]}")
+    place.edit("rivals: [tiny_ccl.yaml, tiny_bsl.yaml]", "rivals: [tiny_ccl.yaml]")
+    assert place.run("--search-only", "--tune-rivals", "--trials", "2") == 0
+    storage = open_storage(str(place.output / "journal.log"))
+    assert [one.name for one in widened(storage, "tiny_ccl").rivals] == ["tiny_bsl-wide"]
+    assert place.run("--widen", "--search-only", "--trials", "4") == 0
+    assert [one.name for one in widened(storage, "tiny_ccl").rivals] == ["tiny_bsl"]
 
 
 def test_a_search_without_trials_at_an_end_is_not_widened(place: Place, fails: Callable[[int], str]):

@@ -15,7 +15,7 @@ ENGINE_VERSIONS = {"torch": 2, "numba": 1, "triton": 1}
 LOSS_VERSIONS = {("torch", "psl"): 1, ("numba", "psl"): 2, ("triton", "psl"): 1, ("torch", "drrl"): 1}
 
 # By (engine, negatives), added likewise: raise it if only these negatives change.
-NEGATIVES_VERSIONS = {("torch", "hard"): 1}
+NEGATIVES_VERSIONS = {("torch", "hard"): 1, ("torch", "two_stage"): 1, ("numba", "two_stage"): 1}
 
 BASELINE_VERSION = 2  # for the lists of `trainers.baselines`
 

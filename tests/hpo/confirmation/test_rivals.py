@@ -321,6 +321,13 @@ def test_a_second_variant_of_a_study_is_refused_with_the_rivals_of_the_first(pla
     assert f"remove the old one with `python -m hpo.studies delete tiny_ccl --output {place.output}`" in message
 
 
+def test_a_rival_that_another_process_has_just_created_is_searched(place: Place):
+    """It has no definition yet. Its creator may have died."""
+    optuna.create_study(study_name="tiny_ccl", storage=open_storage(str(place.output / "journal.log")), direction="maximize")
+    place.edit("rivals: [tiny_ccl.yaml, tiny_bsl.yaml]", "rivals: [tiny_ccl.yaml]")
+    assert place.run("--trials", "1", "--search-only", "--tune-rivals") == 0
+
+
 def test_a_rival_with_the_name_of_a_space_is_our_study_with_that_space(place: Place, fails: Callable[[int], str]):
     place.edit("rivals: [tiny_ccl.yaml, tiny_bsl.yaml]", "rivals: [ccl]")
     place.edit("n_margins: 2}", "n_margins: 2, also: [learning_rate]}")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import math
+import signal
+import threading
 import time
 from collections.abc import Mapping
 
@@ -143,6 +145,26 @@ def test_a_worker_does_not_stop_on_its_own_failures():
     loop = Scheduler(alone.study, alone.spec, alone.lanes.engine, Silent(), Stopper(), stop_on_failures=False)
     loop.run()
     assert states(loop.study) == [TrialState.FAIL] * 12 + [TrialState.COMPLETE]
+
+
+@pytest.mark.parametrize("end", ["a signal", "the deadline"])
+def test_a_worker_ends_although_every_trial_is_refused(monkeypatch: pytest.MonkeyPatch, end: str):
+    """It does not count failures, since its parent does."""
+
+    def refused(*arguments: object) -> TrainConfig:
+        raise ValueError("too warm")
+
+    monkeypatch.setattr("hpo.search.scheduler.trial_config", refused)
+    alone, stopper = scheduler(spec(1), GivenCurves(1, lambda config, epoch: 0.5)), Stopper()
+    deadline = None if end == "a signal" else time.monotonic() + 0.3
+    loop = Scheduler(alone.study, alone.spec, alone.lanes.engine, Silent(), stopper, deadline, stop_on_failures=False)
+    if end == "a signal":
+        threading.Timer(0.3, lambda: setattr(stopper, "received", signal.SIGTERM)).start()
+        with pytest.raises(Stopped):
+            loop.run()
+    else:
+        loop.run()
+    assert set(states(loop.study)) == {TrialState.FAIL}
 
 
 def test_the_progress_gets_all_running_trials():
