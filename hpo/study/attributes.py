@@ -1,4 +1,4 @@
-"""Names of the attributes of trials, and of one of studies."""
+"""Names of the attributes of trials."""
 
 from __future__ import annotations
 
@@ -19,7 +19,6 @@ WORKER_DIED = "worker died"  # true in a FAILURE that the config did not cause
 RESUMED_AFTER = "resumed_after"  # number of epochs that a retry took from the checkpoint of an earlier attempt
 SAMPLED = "sampled"  # true once all parameters of a trial are sampled
 COPIED_FROM = "copied_from"  # the number of the original trial, in a study with wider ranges
-WIDENED = "widened"  # attribute of a study: how often ranges were widened on the way to it; absent if never
 NUMBERS = ("epochs_trained", "train_seconds", "evaluate_seconds")  # of every finished trial besides its metrics
 MAX_RETRIES = 3  # retries of a trial whose workers die without a new epoch
 # Names that the searched settings of a trial, which are stored beside these attributes, must not have: those of attributes, and

@@ -15,10 +15,12 @@ from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler, GPSampler, QMCSampler, RandomSampler, TPESampler
 from optuna.trial import FrozenTrial, TrialState
 
-from hpo.study.attributes import RETRY_OF, WIDENED
+from hpo.study.attributes import RETRY_OF
 from hpo.study.plan import PrunerSpec, SearchPlan
 from hpo.study.starts import count_queued, was_queued
 from hpo.study.trials import in_order_of_ranks, ranks
+
+WIDENED = "widened"  # attribute of a study: how often ranges were widened on the way to it; absent if never
 
 
 class SeededByTrial(BaseSampler):

@@ -17,13 +17,13 @@ from hpo.study.attributes import (
     RETRIES,
     RETRY_OF,
     START_MARK,
-    WIDENED,
     WORKER,
 )
 from hpo.study.definition import Definition, differences, differences_said, only_engine_differs, stored_definition
 from hpo.study.ends import best_at_ends
 from hpo.study.names import names_of_searches
 from hpo.study.rivals import RivalStudies, rivals_of
+from hpo.study.sampling import WIDENED
 from hpo.study.spec import StudySpec
 from hpo.study.starts import STARTS, Start, has_failed_as, starts_of
 from hpo.study.stored import find_study, is_ours, stored_spec, stored_study
