@@ -135,7 +135,7 @@ from hpo.api import Dataset, confirm, register_loss, search
 from my_loss import Soft
 
 register_loss(Soft, ranges={"temperature": (0.05, 1.0, "log")})
-rows = [(f"u{user}", item, user + item) for user in range(40) for item in range(user % 2, 30, 2)]
+rows = [(f"u{user}", item, (7 * item + 4 * user) % 30) for user in range(40) for item in range(user % 2, 30, 2)]
 dataset = Dataset.from_frame(pd.DataFrame(rows, columns=["user", "item", "time"]), user="user", item="item", time="time")
 asked = {"trials": 2, "epochs": 1, "workers": 2, "engine": "torch", "output": "out", "progress": False}
 study = search(dataset=dataset, space="soft", rivals=[], name="mine", **asked)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -89,7 +90,8 @@ def test_dropped_interactions_add_up_and_are_reported_once(place: Place, capfd: 
     printed = " ".join("".join(capfd.readouterr()).split())
     assert printed.count("dropped 241 of 402 interactions, rated below 4") == 1
     assert printed.count("dropped 1 of the remaining 161 interactions: repeated pairs of user and item") == 1
-    assert printed.count("dropped ") == 2, printed
+    assert len(re.findall(r"validation: \d+ of 40 pairs dropped whose user or item is in no training pair", printed)) == 1
+    assert printed.count("dropped ") == 3, printed
 
 
 @pytest.mark.parametrize(
@@ -264,10 +266,16 @@ def test_a_test_split_of_few_users_gives_a_warning_before_the_search(place: Plac
     assert "no verdict: the test split has 8 users" in after
 
 
+# Three users with 21 items in common, in different orders. The last six items of each, a fifth, are in nobody else's data.
+LAST_ITEMS_OF_NO_ONE_ELSE = "user,item,time\n" + "".join(
+    f"u{user},{item},{(item + 7 * user) % 21}\n" if item < 21 else f"u{user},{item}{user},{item}\n"
+    for user in range(3)
+    for item in range(27)
+)
+
+
 def test_a_test_split_without_users_is_refused_before_the_search(place: Place, fails: Callable[[int], str]) -> None:
-    """Three users with items that nobody else has: the last item of each is not in the training data."""
-    rows = [f"u{user},i{user}{item},{item}\n" for user in range(3) for item in range(9)]
-    (place.root / "own.csv").write_text("user,item,time\n" + "".join(rows))
+    (place.root / "own.csv").write_text(LAST_ITEMS_OF_NO_ONE_ELSE)
     own = study(place, "{test: {name: last}}")
     words = "study own: the test split must have a user with training and test interactions, got none"
     assert f"{words}; use more data; or search without it" in fails(place.run(study=own))
@@ -275,8 +283,7 @@ def test_a_test_split_without_users_is_refused_before_the_search(place: Place, f
 
 
 def test_confirm_refuses_a_test_split_without_users_before_it_trains(place: Place, fails: Callable[[int], str]) -> None:
-    rows = [f"u{user},i{user}{item},{item}\n" for user in range(3) for item in range(9)]
-    (place.root / "own.csv").write_text("user,item,time\n" + "".join(rows))
+    (place.root / "own.csv").write_text(LAST_ITEMS_OF_NO_ONE_ELSE)
     own = study(place, "{test: {name: last}}")
     assert place.run("--search-only", study=own) == 0
     words = "study own: the test split must have a user with training and test interactions, got none; use more data"

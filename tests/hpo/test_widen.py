@@ -198,7 +198,7 @@ def test_a_rival_of_another_definition_is_found_before_the_wider_search(searched
 def test_a_rival_in_wider_ranges_has_its_own_rivals_when_it_is_widened(place: Place):
     """As the rival of another study it was searched without them."""
     rival = place.root / "tiny_ccl.yaml"
-    narrow = "{name: ccl, ranges: {negative_ratio: [2, 4]}}"
+    narrow = "{name: ccl, ranges: {negative_weight: [2, 4]}}"
     rival.write_text(rival.read_text().replace("{name: ccl}", narrow) + "rivals: [tiny_bsl.yaml]\n")
     place.edit("n_margins: 2", "n_margins: 2, ranges: {negative_ratio: [2, 4]}")
     place.edit("rivals: [tiny_ccl.yaml, tiny_bsl.yaml]", "rivals: [tiny_ccl.yaml]")
