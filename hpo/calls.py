@@ -255,10 +255,14 @@ class Search:
         studies = {study.study_name: study for study in optuna.get_all_study_summaries(storage, include_best_trial=False)}
         where = location_flags(self.output, self.url)
         for spec, rename in self.others:
+            exists = spec.name in studies and DEFINITION in studies[spec.name].user_attrs  # else it may have just been created
+            if not exists and self.wide is None:
+                continue
+            definition = self._other_work(spec, work).definition()
             if self.wide is not None:
-                self.wide.check(storage, spec.name, self._other_work(spec, work).definition())
-            if spec.name in studies and DEFINITION in studies[spec.name].user_attrs:  # else it was just created
-                check_same(studies[spec.name], self._other_work(spec, work).definition(), rename, where)
+                self.wide.check(storage, spec.name, definition)
+            if exists:
+                check_same(studies[spec.name], definition, rename, where)
 
     def _other_work(self, spec: StudySpec, work: Workspace) -> Workspace:
         """The workspace of another study; its own rivals are not read."""

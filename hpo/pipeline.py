@@ -52,7 +52,7 @@ from hpo.study.widen import Widened, copy_trials
 from hpo.study.workspace import Workspace
 from trainers.checkpoints import EVERY_SECONDS
 from trainers.data.datasets import read_test
-from trainers.data.splits import dropped_said
+from trainers.data.facts import dropped_said
 from trainers.errors import InputError
 from trainers.files import check_new_files, writing
 
@@ -96,7 +96,7 @@ def introduce(work: Workspace, console: Console) -> None:
         f"{counted(len(spec.space.boxes()), 'parameter')}, engine {choice.name} on {choice.device} ({choice.reason})"
         + (f", {work.lanes} trials at once" if work.lanes > 1 else ""),
     )
-    if dropped := dropped_said(work.parts):
+    if dropped := dropped_said(work.parts.unknown, len(work.parts.held_out)):
         say(console, f"validation: {dropped}")
     users = validation.n_users_with_pairs
     if users < MIN_TEST_USERS:

@@ -31,8 +31,8 @@ from trainers import Dataset, TrainConfig, load_dataset
 from trainers.checkpoints import CheckpointFile, training_key
 from trainers.data import Split
 from trainers.data.datasets import load_all
+from trainers.data.facts import dropped_said
 from trainers.data.options import DataOptions, ValidationSplit
-from trainers.data.splits import dropped_said
 from trainers.engines import choose_engine, make_engine
 from trainers.engines.protocol import every
 from trainers.engines.registry import AUTO
@@ -234,7 +234,7 @@ def _trained_on(dataset: Dataset, parts: Split | None, how: ValidationSplit | No
             f"training on {len(dataset.train):,} interactions, validation pairs included and test pairs left out: nothing is "
             "measured"
         )
-    dropped = f"; {said}" if (said := dropped_said(parts)) else ""
+    dropped = f"; {said}" if (said := dropped_said(parts.unknown, len(parts.held_out))) else ""
     left_out = f"left out for validation: {len(parts.held_out):,} ({how.said()})"
     return f"training on {len(parts.seen):,} interactions; {left_out}{dropped}"
 

@@ -17,7 +17,7 @@ from hpo.storage.address import storage_url, without_password
 from hpo.storage.journal import JOURNAL
 from hpo.storage.open import open_storage
 from hpo.study.definition import stored_definition
-from hpo.study.rivals import RivalStudies, rivals_of
+from hpo.study.rivals import RivalStudies, kept_rivals
 from hpo.study.spec import StudySpec, is_study_file
 from hpo.study.stored import find_study, is_ours, stored_spec
 from hpo.study.stored import stored_study as read_stored_study
@@ -72,9 +72,7 @@ def existing_workspace(arguments: argparse.Namespace, to_train: bool = True) -> 
     """
     spec, study, storage = stored_study(arguments, to_write=to_train)
     where, kept = (spec, arguments.output, arguments.data_dir), read_stored_study(study)
-    rivals = RivalStudies(kept.rivals, kept.left_out)
-    if to_train and not rivals.specs:
-        rivals = rivals_of(spec)
+    rivals = kept_rivals(kept) if to_train else RivalStudies(kept.rivals, kept.left_out)
     engine = stored_definition(study.study_name, study.user_attrs).engine
     try:
         work = Workspace.open(*where, engine, AUTO, rivals=rivals.specs, left_out=rivals.left_out)

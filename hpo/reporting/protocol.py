@@ -7,7 +7,7 @@ from hpo.confirmation.outcome import Confirmation, DataCounts
 from hpo.reporting.export import exported
 from hpo.runtime.text import counted, listed
 from hpo.study.spec import StudySpec
-from trainers.data.facts import tied_times
+from trainers.data.facts import dropped_said, tied_times
 from trainers.data.options import ValidationSplit
 
 
@@ -92,11 +92,8 @@ def _dropped(data: DataCounts) -> list[str]:
         )
     if about.tied:
         lines.append(f"Test: {tied_times('test', about.tied, about.kept_users)}.")
-    if data.validation_unknown:
-        lines.append(
-            f"Validation: {data.validation_unknown:,} of {data.validation + data.validation_unknown:,} pairs dropped whose "
-            "user or item is in no training pair."
-        )
+    if dropped := dropped_said(data.validation_unknown, data.validation):
+        lines.append(f"Validation: {dropped}.")
     if data.validation_tied:
         lines.append(f"Validation: {tied_times('validation', data.validation_tied, data.validation_users)}.")
     return lines

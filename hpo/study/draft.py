@@ -13,10 +13,11 @@ from hpo.runtime.text import counted
 from hpo.study.plan import SearchPlan
 from hpo.study.verdict_users import said_of_test_split
 from trainers.data.datasets import Dataset, load_dataset, read_test
+from trainers.data.facts import dropped_said
 from trainers.data.options import DataOptions
 from trainers.data.prepare import default_test
 from trainers.data.sources import Files
-from trainers.data.splits import SEED, Split, dropped_said
+from trainers.data.splits import SEED, Split
 from trainers.errors import InputError
 from trainers.yaml_files import parse_yaml
 
@@ -94,7 +95,7 @@ def _data_lines(path: str, dataset: Dataset, parts: Split, options: DataOptions,
         f"# {dataset.n_users:,} users, {dataset.n_items:,} items, {len(parts.seen):,} interactions to train on, "
         f"{len(parts.held_out):,} for validation"
     )
-    if dropped := dropped_said(parts):
+    if dropped := dropped_said(parts.unknown, len(parts.held_out)):
         yield f"# validation: {dropped}"
     for sentence in said_of_test_split(read_test(dataset).facts, facts):
         yield f"# {sentence}"

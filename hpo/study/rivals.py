@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from hpo.study.definition import StoredStudy
 from hpo.study.spec import ALL, StudySpec, is_study_file, load_spec, shipped_studies
 from search_spaces import SPACES
 from trainers.config import REGISTERED
@@ -35,6 +36,15 @@ class RivalStudies:
 
     specs: Sequence[StudySpec] = ()
     left_out: Mapping[str, str] = field(default_factory=dict)
+
+
+def kept_rivals(kept: StoredStudy) -> RivalStudies:
+    """The rivals of a stored study. One that was last searched as a rival has none of its own in the storage: they are read.
+
+    Raises:
+        InputError: see `rivals_of`.
+    """
+    return RivalStudies(kept.rivals, kept.left_out) if kept.rivals else rivals_of(kept.spec)
 
 
 def rivals_of(spec: StudySpec, engine: str = AUTO, device: str = AUTO) -> RivalStudies:

@@ -22,7 +22,7 @@ from hpo.study.attributes import (
 from hpo.study.definition import Definition, differences, differences_said, only_engine_differs, stored_definition
 from hpo.study.ends import best_at_ends
 from hpo.study.names import names_of_searches
-from hpo.study.rivals import RivalStudies, rivals_of
+from hpo.study.rivals import kept_rivals
 from hpo.study.sampling import WIDENED
 from hpo.study.spec import StudySpec
 from hpo.study.starts import STARTS, Start, has_failed_as, starts_of
@@ -87,15 +87,16 @@ def widened(storage: BaseStorage, name: str) -> Widened:
     names = optuna.get_all_study_names(storage)
     wide = optuna.load_study(study_name=wide_name(name), storage=storage) if wide_name(name) in names else None
     if wide is not None and is_ours(wide):
-        found = _rivals(wide)
-        is_kept = bool(stored_study(wide).rivals)  # else these are rivals before they were widened
-        specs = [stored_spec(wide), *(one if is_kept else _wide_one(storage, one, names) for one in found.specs)]
+        kept = stored_study(wide)
+        found = kept_rivals(kept)
+        read = () if kept.rivals else found.specs  # these are not in wider ranges
+        specs = [kept.spec, *kept.rivals, *(_wide_one(storage, one, names) for one in read)]
         originals = _originals([spec.name.removesuffix(SUFFIX) for spec in specs], names)
         return Widened(specs[0], tuple(specs[1:]), originals, found.left_out)
-    study = find_study(storage, name)
-    found = _rivals(study)
+    kept = stored_study(find_study(storage, name))
+    found = kept_rivals(kept)
     rivals = found.specs
-    specs = [stored_spec(study), *(stored_spec(find_study(storage, one.name)) for one in rivals if one.name in names)]
+    specs = [kept.spec, *(stored_spec(find_study(storage, one.name)) for one in rivals if one.name in names)]
     ends = {spec.name: _ends(storage, spec, names) for spec in specs}
     if not any(ends.values()):
         raise InputError(
@@ -107,12 +108,6 @@ def widened(storage: BaseStorage, name: str) -> Widened:
     wide_rivals = [_wider(searched.get(one.name, one), [*ends.get(one.name, []), *shared]) for one in rivals]
     equal = tuple(rival.with_budget_of(wide_spec) for rival in wide_rivals)
     return Widened(wide_spec, equal, _originals(ends, names), found.left_out)
-
-
-def _rivals(study: optuna.Study) -> RivalStudies:
-    """The rivals of a study. One that was last searched as a rival has none of its own in the storage."""
-    kept = stored_study(study)
-    return RivalStudies(kept.rivals, kept.left_out) if kept.rivals else rivals_of(kept.spec)
 
 
 def _wide_one(storage: BaseStorage, rival: StudySpec, names: Sequence[str]) -> StudySpec:

@@ -124,6 +124,11 @@ class TestFacts(BaseModel):
         return said
 
 
+def dropped_said(unknown: int, left: int) -> str:
+    """How many held-out pairs were dropped, if `left` pairs remain; empty if none."""
+    return f"{unknown:,} of {left + unknown:,} pairs dropped whose user or item is in no training pair" if unknown else ""
+
+
 def tied_times(split: str, tied: int, users: int) -> str:
     """How many users have equal times where a split begins.
 

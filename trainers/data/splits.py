@@ -107,14 +107,6 @@ def known_only(parts: Split) -> Split:
     return replace(left, tied=_tied(left)) if parts.tied else left
 
 
-def dropped_said(parts: Split) -> str:
-    """How many held-out pairs were dropped; empty if none."""
-    if not parts.unknown:
-        return ""
-    pairs = len(parts.held_out) + parts.unknown
-    return f"{parts.unknown:,} of {pairs:,} pairs dropped whose user or item is in no training pair"
-
-
 def hold_out_counts(train: Interactions, counts: NDArray[np.int64], seed: int = SEED) -> tuple[Interactions, Interactions]:
     """Split off a given number of random pairs of each user. At least one pair of each user remains in `seen`.
 
@@ -224,12 +216,11 @@ def _at_one_moment(train: Interactions, fraction: float) -> Split:
         )
     held = len(train) - first[1:]  # for each moment but the first
     moment = float(moments[1:][np.argmin(np.abs(held - fraction * len(train)))])
-    seen = train.where(train.times < moment)
     late = train.times >= moment
-    known = seen.knows(train.users, train.items)
-    if not (late & known).any():
+    parts = known_only(Split(train.where(~late), train.where(late), moment=moment))
+    if not len(parts.held_out):
         raise InputError(
-            f"split 'time' needs later pairs of users and items with earlier pairs, got none among the {late.sum()} pairs from "
-            f"{moment:g} on; use another fraction, or split 'last'"
+            f"split 'time' needs later pairs of users and items with earlier pairs, got none among the {parts.unknown} pairs "
+            f"from {moment:g} on; use another fraction, or split 'last'"
         )
-    return Split(seen, train.where(late & known), int((late & ~known).sum()), moment)
+    return parts

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
-
-import pytest
 
 from trainers import load_dataset
 from trainers.data.options import ValidationSplit
@@ -13,12 +10,6 @@ from trainers.data.options import ValidationSplit
 from .own_files import folder, refused
 
 TRAIN = "0 1 2\n1 0 5\n2 5\n"
-
-
-@pytest.fixture(autouse=True)
-def heard(caplog: pytest.LogCaptureFixture) -> None:
-    """Restore the log. Commands in other tests of this process turn it off."""
-    caplog.set_level(logging.WARNING, logger="trainers.data.datasets")
 
 
 class TestValidFile:
